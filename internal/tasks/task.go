@@ -48,14 +48,15 @@ type Bool bool
 
 // Deploy holds the params of deploy-repository, redeploy-repository and
 // deploy-image. The names and types are those of docs/events.md; the tag
-// `dispatch:"…"` gives what JSON cannot say: required kinds and enumerations.
+// `dispatch:"…"` (fieldRule) gives what JSON cannot say: required kinds,
+// enumerations, ranges and defaults.
 type Deploy struct {
-	JobID        string `json:"jobId"`
-	DeploymentID string `json:"deploymentId"`
-	ServiceID    string `json:"serviceId"`
+	JobID        string `json:"jobId" dispatch:"required"`
+	DeploymentID string `json:"deploymentId" dispatch:"required"`
+	ServiceID    string `json:"serviceId" dispatch:"required"`
 	ProjectID    string `json:"projectId"`
-	ImageName    string `json:"imageName"`
-	ImageTag     string `json:"imageTag"`
+	ImageName    string `json:"imageName" dispatch:"required=image"`
+	ImageTag     string `json:"imageTag" dispatch:"default=latest"`
 
 	// TeamID is a string or null; the flexible type keeps which of absent, null
 	// and text it was, because events tell them apart.
@@ -65,23 +66,23 @@ type Deploy struct {
 
 	// DeploymentJobID is what events and logs call jobId.
 	DeploymentJobID Int  `json:"deploymentJobId"`
-	ReplicaCount    *Int `json:"replicaCount"`
+	ReplicaCount    *Int `json:"replicaCount" dispatch:"range=0:2147483647,default=1"`
 	// CPU is in MHz, RAM in MiB.
-	CPU             *Int `json:"cpu"`
-	RAM             *Int `json:"ram"`
-	GPU             Int  `json:"gpu"`
-	RestartAttempts *Int `json:"restartAttempts"`
-	DeploymentCount Int  `json:"deploymentCount"`
+	CPU             *Int `json:"cpu" dispatch:"range=0:2147483647"`
+	RAM             *Int `json:"ram" dispatch:"range=0:2147483647"`
+	GPU             Int  `json:"gpu" dispatch:"range=0:2147483647"`
+	RestartAttempts *Int `json:"restartAttempts" dispatch:"range=0:2147483647"`
+	DeploymentCount Int  `json:"deploymentCount" dispatch:"range=0:2147483647"`
 
 	// Deployer is "nomad-pack" (also spelt nomadpack; decoded as nomad-pack) or "noop".
-	Deployer string `json:"deploy"`
+	Deployer string `json:"deploy" dispatch:"enum=nomad-pack|noop,alias=nomadpack:nomad-pack,default=nomad-pack"`
 
-	NomadAddress string `json:"nomadAddress"`
+	NomadAddress string `json:"nomadAddress" dispatch:"hidden"`
 	NomadToken   Secret `json:"nomadToken"`
 	NodePool     string `json:"node_pool"`
 	GPUModel     string `json:"gpu_model"`
 	// RestartMode is "fail", "delay" or "never".
-	RestartMode             string `json:"restartMode"`
+	RestartMode             string `json:"restartMode" dispatch:"enum=fail|delay|never,default=fail"`
 	Command                 string `json:"command"`
 	DockerUser              string `json:"docker_user"`
 	Regions                 string `json:"regions"`
@@ -89,12 +90,12 @@ type Deploy struct {
 	CloudProvider           string `json:"cloudProvider"`
 	ClusterDomain           string `json:"clusterDomain"`
 	ClusterTCPDomain        string `json:"clusterTcpDomain"`
-	BackendURL              string `json:"backendUrl"`
+	BackendURL              string `json:"backendUrl" dispatch:"hidden"`
 	AccessToken             Secret `json:"accessToken"`
 	PrivateRegistry         string `json:"privateRegistry"`
 	PrivateRegistryProvider string `json:"privateRegistryProvider"`
 
-	VaultAddress     string `json:"vaultAddress"`
+	VaultAddress     string `json:"vaultAddress" dispatch:"hidden"`
 	RoleID           string `json:"roleId"`
 	SecretID         Secret `json:"secretId"`
 	SecretsPath      string `json:"secretsPath"`
@@ -120,14 +121,14 @@ type Deploy struct {
 	// The rest is of the repository kinds.
 
 	// Repository is "owner/name" at the provider.
-	Repository string `json:"repository"`
-	Branch     string `json:"branch"`
-	GitPass    Secret `json:"gitPass"`
+	Repository string `json:"repository" dispatch:"only=repository"`
+	Branch     string `json:"branch" dispatch:"only=repository"`
+	GitPass    Secret `json:"gitPass" dispatch:"only=repository"`
 	// Provider is "github", "gitlab" or "bitbucket".
-	Provider   string `json:"provider"`
-	SourceType string `json:"sourceType"`
-	SourceURL  string `json:"sourceUrl"`
-	UploadID   string `json:"uploadId"`
+	Provider   string `json:"provider" dispatch:"only=repository,enum=github|gitlab|bitbucket,default=github"`
+	SourceType string `json:"sourceType" dispatch:"only=repository,enum=local_upload"`
+	SourceURL  string `json:"sourceUrl" dispatch:"only=repository,hidden"`
+	UploadID   string `json:"uploadId" dispatch:"only=repository"`
 	Build      Build  `json:"build"`
 }
 
@@ -135,14 +136,14 @@ type Deploy struct {
 type Build struct {
 	// Builder is "csdocker" (also spelt docker; decoded as csdocker),
 	// "nixpacks", "railpack", "noop" or empty (detect).
-	Builder        string `json:"builder"`
-	DockerfilePath string `json:"dockerfilePath"`
+	Builder        string `json:"builder" dispatch:"only=repository,enum=csdocker|nixpacks|railpack|noop,alias=docker:csdocker"`
+	DockerfilePath string `json:"dockerfilePath" dispatch:"default=Dockerfile"`
 	BuildCommand   string `json:"buildCommand"`
 	StartCommand   string `json:"startCommand"`
 	// RootDirectory is relative to the repository's root, without a leading slash.
 	RootDirectory  string            `json:"rootDirectory"`
-	BuildArgs      map[string]string `json:"buildArgs"`
-	StaticBuildEnv map[string]string `json:"staticBuildEnv"`
+	BuildArgs      map[string]string `json:"buildArgs" dispatch:"hidden"`
+	StaticBuildEnv map[string]string `json:"staticBuildEnv" dispatch:"hidden"`
 
 	DisablePush       Bool   `json:"disablePush"`
 	PrivateRegistry   Bool   `json:"privateRegistry"`
@@ -178,7 +179,7 @@ type PackRegistry struct {
 
 // Network is one port of the app.
 type Network struct {
-	PortNumber   Int    `json:"portNumber"`
+	PortNumber   Int    `json:"portNumber" dispatch:"range=0:65535"`
 	PortType     string `json:"portType"`
 	Public       Bool   `json:"public"`
 	Domain       string `json:"domain"`
@@ -194,14 +195,14 @@ type HealthCheck struct {
 	Path     string `json:"path"`
 	Interval string `json:"interval"`
 	Timeout  string `json:"timeout"`
-	Port     Int    `json:"port"`
+	Port     Int    `json:"port" dispatch:"range=0:65535"`
 }
 
 // Consul names the service and what it is linked with.
 type Consul struct {
 	ServiceName    string          `json:"serviceName"`
 	Tags           []string        `json:"tags"`
-	ServicePort    Int             `json:"servicePort"`
+	ServicePort    Int             `json:"servicePort" dispatch:"range=0:65535"`
 	LinkedServices []LinkedService `json:"linkedServices"`
 }
 
@@ -233,8 +234,8 @@ type Update struct {
 	ProgressDeadline string `json:"progressDeadline"`
 	AutoRevert       *Bool  `json:"autoRevert"`
 	AutoPromote      *Bool  `json:"autoPromote"`
-	MaxParallel      *Int   `json:"maxParallel"`
-	Canary           *Int   `json:"canary"`
+	MaxParallel      *Int   `json:"maxParallel" dispatch:"range=0:2147483647"`
+	Canary           *Int   `json:"canary" dispatch:"range=0:2147483647"`
 }
 
 // TemplateString is a variable filled from another service's secrets and address.
@@ -249,7 +250,7 @@ type TemplateString struct {
 // ConfigFile is a file that the app finds at /<path>; Content is base64.
 type ConfigFile struct {
 	Path    string `json:"path"`
-	Content string `json:"content"`
+	Content string `json:"content" dispatch:"hidden"`
 }
 
 // TLS is a certificate that the app gets from Vault's PKI.
@@ -263,16 +264,16 @@ type TLS struct {
 
 // Destroy holds the params of destroy-job-pack.
 type Destroy struct {
-	Jobs []DestroyJob `json:"jobs"`
+	Jobs []DestroyJob `json:"jobs" dispatch:"required"`
 	// Reason is one of delete, upgrade_volume, migrate_volume, suspend_account, pause_service.
-	Reason string `json:"reason"`
+	Reason string `json:"reason" dispatch:"required,enum=delete|upgrade_volume|migrate_volume|suspend_account|pause_service"`
 }
 
 // DestroyJob is one job to stop and remove.
 type DestroyJob struct {
-	JobID        string `json:"jobId"`
+	JobID        string `json:"jobId" dispatch:"required"`
 	ServiceID    string `json:"serviceId"`
-	NomadAddress string `json:"nomadAddress"`
+	NomadAddress string `json:"nomadAddress" dispatch:"hidden"`
 	NomadToken   Secret `json:"nomadToken"`
 }
 

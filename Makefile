@@ -1,0 +1,57 @@
+# Everything that a developer or CI calls. `make help` lists it.
+GO       ?= go
+BIN      := bin
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
+# grpcnotrace leaves out the tracing pages of gRPC: 7 MB that nobody opens.
+TAGS     := grpcnotrace
+LDFLAGS  := -s -w -X main.number=$(VERSION) -X main.commit=$(COMMIT)
+GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)"
+LINT     := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.DEFAULT_GOAL := help
+.PHONY: help build test unit fuzz e2e lint vet fmt bench size cover demo clean tools
+
+help: ## list the targets
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+build: ## bin/dispatchd and bin/dispatchd-dev
+	$(GOBUILD) -o $(BIN)/dispatchd ./cmd/dispatchd
+	$(GOBUILD) -o $(BIN)/dispatchd-dev ./cmd/dispatchd-dev
+
+test: vet lint unit fuzz size e2e ## everything: vet, lint, unit tests, fuzz corpora, size, e2e on real parts
+
+unit: ## unit tests with the race detector; no daemon, under a minute
+	$(GO) test -race -shuffle=on -tags $(TAGS) ./cmd/... ./internal/... ./packs/...
+
+vet: ## go vet, with every build tag
+	$(GO) vet -tags $(TAGS),e2e ./...
+
+lint: ## golangci-lint
+	$(LINT) run --build-tags $(TAGS),e2e ./...
+
+fmt: ## format the code
+	$(LINT) fmt ./...
+
+FUZZTIME ?= 3s
+fuzz: ## each fuzz target for FUZZTIME
+	@./scripts/fuzz.sh $(FUZZTIME)
+
+e2e: build ## the e2e suite on real parts (root, Debian)
+	$(GO) test -tags $(TAGS),e2e -count=1 -timeout 40m ./test/... ./internal/nomad ./internal/buildkit
+
+bench: build ## ratios of speed, each measured in one run
+	$(GO) test -tags $(TAGS),e2e -run '^$$' -bench . -benchtime 1x -timeout 30m ./test/bench
+
+size: build ## the binary's size and its limit
+	@./scripts/size.sh $(BIN)/dispatchd
+
+cover: ## coverage of internal/ by the unit tests
+	$(GO) test -tags $(TAGS) -coverprofile=coverage.out -coverpkg=./internal/... ./cmd/... ./internal/...
+	@$(GO) tool cover -func=coverage.out | tail -1
+
+demo: build ## a repository becomes a healthy Nomad job, on this machine
+	@$(GO) run -tags $(TAGS) ./test/demo
+
+clean: ## remove what was built here
+	rm -rf $(BIN) coverage.out

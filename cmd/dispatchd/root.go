@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/config"
+	"github.com/dispatchd/dispatchd/internal/logging"
+	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/service"
+)
+
+// Exit codes. Legacy callers of run-once rely on the first two.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ error }
+
+// execute runs one command line and returns its exit code. An error is one
+// plain sentence on stderr.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var quiet silent
+	if !errors.As(err, &quiet) {
+		_, _ = fmt.Fprintln(stderr, "dispatchd: "+err.Error())
+	}
+	var usage usageError
+	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// silent is an error that the command has told already.
+type silent struct{ error }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "dispatchd",
+		Short: "Deploy worker for platforms on HashiCorp Nomad and NATS",
+		Long: `dispatchd takes deploy tasks from a JetStream work queue, clones the repository,
+builds and pushes the image, renders the deploy pack, registers the job with Nomad,
+waits until it is healthy, and tells the backend over NATS what happened.
+
+Settings are environment variables: see "dispatchd config".`,
+		Example: `  dispatchd run                 # the service
+  dispatchd submit task.json    # publish a task and follow it
+  dispatchd config              # the settings in force`,
+		Version:       version().Number,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetVersionTemplate(versionLine() + "\n")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newRun(), newRunOnce("run-once", false), newRunOnce("dispatch", true), newSubmit(), newRender(), newSchema(), newConfig(), newVersion())
+	return root
+}
+
+// noArgs and oneFile say in one sentence what a command takes.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no arguments, got %q", cmd.Name(), args[0])}
+	}
+	return nil
+}
+
+func oneFile(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usageError{fmt.Errorf("%s takes one FILE (- for standard input), got %d", cmd.Name(), len(args))}
+	}
+	return nil
+}
+
+// loadConfig reads and checks the environment.
+func loadConfig() (config.Config, error) {
+	cfg, err := config.Load()
+	if err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Validate()
+}
+
+// newHost makes what every part is given: settings, version, and a log that
+// hides the settings' secrets.
+func newHost(environ []string, stderr io.Writer) (service.Host, error) {
+	cfg, err := loadConfig()
+	if err != nil {
+		return service.Host{}, err
+	}
+	redactor := redact.New(cfg.Secrets()...)
+	log, err := logging.New(logging.Options{Level: cfg.Log.Level, Format: cfg.Log.Format, Out: stderr}, redactor)
+	if err != nil {
+		return service.Host{}, err
+	}
+	for _, warning := range cfg.Warnings(environ) {
+		log.Warn("settings", zap.String("warning", warning))
+	}
+	return service.Host{Config: cfg, Version: version(), Log: log, Redactor: redactor}, nil
+}

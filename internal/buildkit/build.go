@@ -1,0 +1,140 @@
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/moby/buildkit/client"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+)
+
+// hangUpAfter is how long a build that was told to stop may take before its
+// connection is cut.
+const hangUpAfter = time.Second
+
+// Build makes the image that the request asks for and pushes it where it says so.
+func (c *Client) Build(ctx context.Context, req tasks.BuildRequest, rep tasks.Reporter) (tasks.Image, error) {
+	if req.Builder != tasks.BuilderDocker {
+		message := fmt.Sprintf("builder %s is not part of this version yet; csdocker builds a Dockerfile", req.Builder)
+		return tasks.Image{}, tasks.Fail(tasks.ReasonUnsupported, message, nil)
+	}
+	ref, err := parseImage(req.Name, req.Tag)
+	if err != nil {
+		return tasks.Image{}, err
+	}
+	if ref.digest != "" {
+		message := fmt.Sprintf("image %q names a digest, and what is built gets its own", req.Name)
+		return tasks.Image{}, tasks.Fail(tasks.ReasonImageInvalid, message, nil)
+	}
+	source, err := openSource(req)
+	if err != nil {
+		return tasks.Image{}, err
+	}
+	defer source.close()
+	plan, err := c.plan(req, ref, source)
+	if err != nil {
+		return tasks.Image{}, err
+	}
+	plan.announce(rep)
+	image, err := c.run(ctx, plan, rep)
+	if err != nil && ctx.Err() != nil {
+		return tasks.Image{}, context.Cause(ctx)
+	}
+	return image, err
+}
+
+// run carries out one solve on a connection of its own.
+func (c *Client) run(ctx context.Context, plan *solvePlan, rep tasks.Reporter) (tasks.Image, error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return tasks.Image{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := c.ask(ctx, conn); err != nil {
+		return tasks.Image{}, err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	done := make(chan struct{})
+	defer close(done)
+	watching.Go(func() { c.watch(ctx, conn, done, stop) })
+
+	printer := newPrinter(rep, plan.push)
+	response, config, err := solve(ctx, conn, plan, printer)
+	if err != nil {
+		return tasks.Image{}, c.explain(ctx, err, plan, printer)
+	}
+	return plan.image(response, config)
+}
+
+// solve runs the frontend and the export, and returns when the last line of
+// progress has been printed.
+func solve(ctx context.Context, conn *client.Client, plan *solvePlan, printer *printer) (map[string]string, []byte, error) {
+	updates := make(chan *client.SolveStatus)
+	var printing sync.WaitGroup
+	printing.Go(func() { printer.consume(updates) })
+	defer printing.Wait()
+
+	var config []byte
+	build := func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
+		result, err := gw.Solve(ctx, plan.request())
+		if err != nil {
+			return nil, err
+		}
+		config = result.Metadata[imageConfigKey]
+		return result, nil
+	}
+	response, err := conn.Build(ctx, plan.options, "", build, updates)
+	if err != nil {
+		return nil, nil, err
+	}
+	return response.ExporterResponse, config, nil
+}
+
+// watch ends a build whose daemon has stopped answering, and cuts the
+// connection of one that was told to stop and does not.
+func (c *Client) watch(ctx context.Context, conn *client.Client, done <-chan struct{}, stop context.CancelCauseFunc) {
+	ticker := time.NewTicker(c.options.WatchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+			hangUp(conn, done)
+			return
+		case <-ticker.C:
+			if err := c.ask(ctx, conn); err != nil && ctx.Err() == nil {
+				stop(err)
+			}
+		}
+	}
+}
+
+func hangUp(conn *client.Client, done <-chan struct{}) {
+	timer := time.NewTimer(hangUpAfter)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		_ = conn.Close()
+	}
+}
+
+// explain makes the failure of a solve's error.
+func (c *Client) explain(ctx context.Context, err error, plan *solvePlan, printer *printer) error {
+	var known *tasks.Failure
+	if cause := context.Cause(ctx); errors.As(cause, &known) {
+		return cause
+	}
+	if isConnectionLost(err) {
+		return c.down("went away during the build", err)
+	}
+	return classifyBuild(err, buildFacts{ref: plan.ref, creds: plan.creds, printer: printer})
+}

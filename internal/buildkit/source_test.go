@@ -1,0 +1,128 @@
+package buildkit_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/dispatchd/dispatchd/internal/buildkit"
+	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDockerfileIsLookedUpInTheContextThenInTheRoot(t *testing.T) {
+	t.Parallel()
+	dir := writeTree(t, map[string]string{
+		"Dockerfile": "root", "app/Dockerfile": "app", "docker/web.Dockerfile": "web",
+		"app/docker/api.Dockerfile": "api", "docker/api.Dockerfile": "root api",
+		"current": "-> app", "linked": "-> docker/web.Dockerfile",
+	})
+	for name, tc := range map[string]struct{ context, dockerfile, want string }{
+		"everything empty":                 {"", "", "Dockerfile"},
+		"a dot as context":                 {".", "Dockerfile", "Dockerfile"},
+		"context first":                    {"app", "Dockerfile", "app/Dockerfile"},
+		"context first, in a directory":    {"app", "docker/api.Dockerfile", "app/docker/api.Dockerfile"},
+		"else the root":                    {"app", "docker/web.Dockerfile", "docker/web.Dockerfile"},
+		"leading slash is the root":        {"app", "/Dockerfile", "Dockerfile"},
+		"leading slash of the context":     {"/app", "Dockerfile", "app/Dockerfile"},
+		"upwards but inside":               {"app", "../docker/api.Dockerfile", "docker/api.Dockerfile"},
+		"a link inside, as context":        {"current", "Dockerfile", "current/Dockerfile"},
+		"a link inside, as the Dockerfile": {"", "linked", "linked"},
+		"dots that go nowhere":             {"./app/../app", "./Dockerfile", "app/Dockerfile"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := buildkit.FindSource(tasks.BuildRequest{Dir: dir, Context: tc.context, Dockerfile: tc.dockerfile})
+			if err != nil || got != tc.want {
+				t.Errorf("got %q, %v, want %q", got, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestPathsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	dir := writeTree(t, map[string]string{
+		"app/Dockerfile": "app", "services/api/docker/Dockerfile.prod": "api", "file": "text",
+		"node_modules/x/Dockerfile": "not ours", "web/index.html": "hi",
+		"out": "-> ..", "outFile": "-> ../outside", "absolute": "-> /etc/passwd", "loop": "-> loop",
+		"dangling": "-> nowhere",
+	})
+	if err := os.WriteFile(filepath.Join(filepath.Dir(dir), "outside"), []byte("FROM scratch"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		context, dockerfile string
+		texts               []string
+	}{
+		"Dockerfile missing":           {"", "docker/Dockerfile", []string{`Dockerfile "docker/Dockerfile" not found; found app/Dockerfile, services/api/docker/Dockerfile.prod`}},
+		"Dockerfile missing, nearest":  {"services/api", "Dockerfile", []string{`not found; found services/api/docker/Dockerfile.prod, app/Dockerfile`}},
+		"Dockerfile is a directory":    {"", "web", []string{`Dockerfile "web" not found`}},
+		"Dockerfile above":             {"", "../outside", []string{`Dockerfile "../outside" leaves the source`}},
+		"Dockerfile above the context": {"app", "../../outside", []string{"leaves the source"}},
+		"Dockerfile link out":          {"", "outFile", []string{`Dockerfile "outFile" leaves the source`}},
+		"Dockerfile absolute link":     {"", "absolute", []string{`Dockerfile "absolute" leaves the source`}},
+		"Dockerfile through a link":    {"", "out/outside", []string{"leaves the source"}},
+		"Dockerfile through a file":    {"", "file/Dockerfile", []string{"not found"}},
+		"Dockerfile loop":              {"", "loop", []string{`Dockerfile "loop" cannot be read`}},
+		"Dockerfile dangling":          {"", "dangling", []string{"not found"}},
+		"Dockerfile absolute path":     {"", "/etc/passwd", []string{`Dockerfile "/etc/passwd" not found`}},
+		"Dockerfile with a NUL":        {"", "a\x00b", []string{"Dockerfile"}},
+		"context missing":              {"api", "", []string{`root directory "api" not found; found services/api`}},
+		"context missing, others":      {"frontend", "", []string{`root directory "frontend" not found; found app, services, web`}},
+		"context is a file":            {"file", "", []string{`root directory "file" is a file`}},
+		"context above":                {"..", "", []string{`root directory ".." leaves the source`}},
+		"context above, disguised":     {"app/../../x", "", []string{"leaves the source"}},
+		"context link out":             {"out", "", []string{`root directory "out" leaves the source`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := buildkit.FindSource(tasks.BuildRequest{Dir: dir, Context: tc.context, Dockerfile: tc.dockerfile})
+			checkFailure(t, err, tasks.ReasonSourceInvalid, tc.texts...)
+		})
+	}
+}
+
+func TestGitIsNeverSent(t *testing.T) {
+	t.Parallel()
+	dir := writeTree(t, map[string]string{
+		"Dockerfile": "FROM scratch", ".dockerignore": "!.git\n", ".gitignore": "x", ".github/ci": "y",
+		".git/config": "token", "sub/.git": "gitdir: elsewhere", "sub/code": "z", "link": "-> /etc/passwd",
+	})
+	got, err := buildkit.WalkContext(t.Context(), tasks.BuildRequest{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got)
+	want := []string{".dockerignore", ".github", ".github/ci", ".gitignore", "Dockerfile", "link", "sub", "sub/code"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestBuildArguments(t *testing.T) {
+	t.Parallel()
+	attrs, dropped := buildkit.FrontendAttrs(tasks.BuildRequest{
+		Name: "127.0.0.1:5000/app", Tag: "v1", Dockerfile: "docker/Dockerfile",
+		BuildArgs: map[string]string{
+			"VERSION": "1=2\n3", "BUILDKIT_SYNTAX": "evil/x", "buildkit_inline_cache": "1",
+			"BUILDKIT_CACHE_MOUNT_NS": "other-app", "HTTP_PROXY": "http://proxy",
+		},
+	})
+	if diff := cmp.Diff([]string{"BUILDKIT_CACHE_MOUNT_NS", "BUILDKIT_SYNTAX", "buildkit_inline_cache"}, dropped); diff != "" {
+		t.Error(diff)
+	}
+	namespace := attrs["build-arg:BUILDKIT_CACHE_MOUNT_NS"]
+	if len(namespace) != 16 {
+		t.Errorf("got cache namespace %q, want one made from the image's name", namespace)
+	}
+	delete(attrs, "build-arg:BUILDKIT_CACHE_MOUNT_NS")
+	want := map[string]string{
+		"filename": "docker/Dockerfile", "cmdline": "dockerfile.v0",
+		"build-arg:VERSION": "1=2\n3", "build-arg:HTTP_PROXY": "http://proxy",
+	}
+	if diff := cmp.Diff(want, attrs); diff != "" {
+		t.Error(diff)
+	}
+}

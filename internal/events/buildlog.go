@@ -1,0 +1,338 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/worker"
+)
+
+const (
+	// maxBuffered is how many bytes of lines wait for a slow server before the
+	// oldest are dropped: the end of a log says why a build failed.
+	maxBuffered = 8 << 20
+	// batchLines is how many lines are on their way at once.
+	batchLines = 256
+)
+
+// entry is one log line or one run event, in the order in which they came.
+type entry struct {
+	line   logLine
+	notice *RunEvent
+}
+
+type logLine struct {
+	output  string
+	content string
+	phase   tasks.Phase
+	at      time.Time
+}
+
+// buildLog publishes the lines of one attempt in order, from one goroutine, so
+// that nobody who writes a line ever waits for the network.
+type buildLog struct {
+	publisher *Publisher
+	about     worker.Subject
+	cancel    context.CancelFunc
+	done      sync.WaitGroup
+	wake      chan struct{}
+	idle      chan struct{} // closed whenever nothing waits
+
+	mu       sync.Mutex
+	phase    tasks.Phase
+	waiting  []entry
+	buffered int
+	dropped  int
+	busy     bool
+
+	// Only the goroutine uses these until flush has returned.
+	sequence uint64
+	plain    bool
+	decided  bool
+}
+
+func startBuildLog(p *Publisher, about worker.Subject, sequence uint64) *buildLog {
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:contextcheck // lives as long as the stream; Close ends it
+	l := &buildLog{
+		publisher: p, about: about, cancel: cancel, sequence: sequence,
+		wake: make(chan struct{}, 1), idle: closedChannel(), phase: tasks.StageAccept.Phase(),
+	}
+	l.done.Go(func() { l.run(ctx) })
+	return l
+}
+
+func closedChannel() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// enter sets the phase of the lines that follow.
+func (l *buildLog) enter(stage tasks.Stage) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.phase = stage.Phase()
+}
+
+// note puts a run event behind the lines written so far.
+func (l *buildLog) note(e RunEvent) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.push(entry{notice: &e})
+}
+
+// add takes one line; the caller holds the lock. A destroy has no build log.
+func (l *buildLog) add(output, content string) {
+	if l.about.Task.Deploy == nil {
+		return
+	}
+	l.push(entry{line: logLine{output: output, content: content, phase: l.phase, at: time.Now()}})
+	for l.buffered > maxBuffered {
+		l.dropOldest()
+	}
+}
+
+func (l *buildLog) push(e entry) {
+	if len(l.waiting) == 0 && !l.busy {
+		l.idle = make(chan struct{})
+	}
+	l.waiting = append(l.waiting, e)
+	l.buffered += len(e.line.content)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *buildLog) dropOldest() {
+	oldest := l.waiting[0]
+	l.waiting = l.waiting[1:]
+	l.buffered -= len(oldest.line.content)
+	if oldest.notice == nil {
+		l.dropped++
+		l.publisher.options.Metrics.dropped.Inc()
+	}
+}
+
+// take removes the next batch; a marker stands where lines were dropped.
+func (l *buildLog) take() []entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(l.waiting), batchLines)
+	batch := append([]entry(nil), l.waiting[:n]...)
+	l.waiting = l.waiting[n:]
+	for _, e := range batch {
+		l.buffered -= len(e.line.content)
+	}
+	if l.dropped > 0 {
+		text := fmt.Sprintf("[%d lines left out: the log was written faster than it could be sent]", l.dropped)
+		marker := entry{line: logLine{output: "stderr", content: text, phase: l.phase, at: time.Now()}}
+		batch = append([]entry{marker}, batch...)
+		l.dropped = 0
+	}
+	l.busy = n > 0
+	if !l.busy {
+		l.waiting = nil
+		closeOnce(l.idle)
+	}
+	return batch
+}
+
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
+
+// run sends batch after batch until the stream is closed.
+func (l *buildLog) run(ctx context.Context) {
+	for {
+		if batch := l.take(); len(batch) > 0 {
+			l.send(ctx, batch)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+		}
+	}
+}
+
+// send publishes a batch in its order; run events go out between the lines.
+func (l *buildLog) send(ctx context.Context, batch []entry) {
+	var lines []*nats.Msg
+	for _, e := range batch {
+		if e.notice != nil {
+			l.sendLines(ctx, lines)
+			lines = nil
+			l.publisher.runEvent(ctx, *e.notice)
+			continue
+		}
+		l.sequence++
+		lines = append(lines, l.message(e.line, l.sequence))
+		l.publisher.options.Metrics.bytes.Add(float64(len(e.line.content)))
+		l.publisher.options.Metrics.lag.Set(time.Since(e.line.at).Seconds())
+	}
+	l.sendLines(ctx, lines)
+}
+
+// sendLines returns when the server has every line, or ctx has ended.
+func (l *buildLog) sendLines(ctx context.Context, lines []*nats.Msg) {
+	wait := retryWait{next: 50 * time.Millisecond}
+	for len(lines) > 0 && ctx.Err() == nil {
+		sent, err := l.try(ctx, lines)
+		l.publisher.options.Metrics.lines.Add(float64(sent))
+		lines = lines[sent:]
+		if err != nil {
+			l.publisher.options.Metrics.logFailures.Inc()
+			wait.pause(ctx)
+		}
+	}
+}
+
+// try publishes the lines and returns how many from the front the server has.
+// Whether a stream covers the subject shows in the answer to the first line.
+func (l *buildLog) try(ctx context.Context, lines []*nats.Msg) (int, error) {
+	if l.plain {
+		return l.tryPlain(lines)
+	}
+	if l.decided {
+		return l.tryStored(ctx, lines)
+	}
+	sent, err := l.tryStored(ctx, lines[:1])
+	switch {
+	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
+		// The server has passed it on to whoever listens: it is out.
+		l.plain, l.decided = true, true
+		return 1, nil
+	case err == nil:
+		l.decided = true
+	}
+	return sent, err
+}
+
+func (l *buildLog) tryStored(ctx context.Context, lines []*nats.Msg) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.publisher.options.Timeout)
+	defer cancel()
+	if len(lines) == 1 {
+		if _, err := l.publisher.js.PublishMsg(ctx, lines[0]); err != nil {
+			return 0, err
+		}
+		return 1, nil
+	}
+	futures := make([]jetstream.PubAckFuture, 0, len(lines))
+	for _, line := range lines {
+		future, err := l.publisher.js.PublishMsgAsync(line)
+		if err != nil {
+			break
+		}
+		futures = append(futures, future)
+	}
+	return awaitInOrder(ctx, futures, len(lines))
+}
+
+// awaitInOrder counts the stored messages up to the first that is not known to
+// be. Those behind it are sent again; their ids keep them single.
+func awaitInOrder(ctx context.Context, futures []jetstream.PubAckFuture, want int) (int, error) {
+	for i, future := range futures {
+		select {
+		case <-future.Ok():
+		case err := <-future.Err():
+			return i, err
+		case <-ctx.Done():
+			return i, context.Cause(ctx)
+		}
+	}
+	if len(futures) < want {
+		return len(futures), errors.New("publish log lines: the connection takes no more")
+	}
+	return want, nil
+}
+
+// tryPlain sends lines that no stream keeps.
+func (l *buildLog) tryPlain(lines []*nats.Msg) (int, error) {
+	for i, line := range lines {
+		plain := nats.NewMsg(line.Subject)
+		plain.Data, plain.Header = line.Data, line.Header
+		if err := l.publisher.nc.PublishMsg(plain); err != nil {
+			return i, err
+		}
+	}
+	return len(lines), nil
+}
+
+// message makes the legacy body of a line.
+func (l *buildLog) message(line logLine, sequence uint64) *nats.Msg {
+	d := l.about.Task.Deploy
+	msg := nats.NewMsg(l.publisher.options.Subjects.BuildLog(d.DeploymentID))
+	msg.Data = newObject().
+		text("deploymentId", d.DeploymentID).
+		number("jobId", int64(d.DeploymentJobID)).
+		text("serviceId", d.ServiceID).
+		orEmpty("ownerId", d.OwnerID).
+		text("logOutput", line.output).
+		text("content", line.content).
+		number("timestamp", line.at.UnixMilli()).
+		number("sequence", int64(sequence)).
+		text("phase", string(line.phase)).
+		bytes()
+	msg.Header.Set(nats.MsgIdHdr, l.about.Task.ID+".log."+strconv.FormatUint(sequence, 10))
+	return msg
+}
+
+// flush returns when nothing waits any more.
+func (l *buildLog) flush(ctx context.Context) (uint64, error) {
+	l.mu.Lock()
+	idle := l.idle
+	l.mu.Unlock()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		l.close()
+		return l.sequence, fmt.Errorf("wait for the last log lines: %w", context.Cause(ctx))
+	}
+	if l.plain {
+		return l.sequence, l.publisher.nc.FlushWithContext(ctx)
+	}
+	return l.sequence, nil
+}
+
+// publishEnd sends the end of the log the way its lines went.
+func (l *buildLog) publishEnd(ctx context.Context, e worker.Event) error {
+	err := l.publisher.publish(ctx, "build.log.end", e)
+	if errors.Is(err, errUncovered) {
+		// The server has passed it on to whoever listens.
+		return nil
+	}
+	return err
+}
+
+// close ends the goroutine and waits for it.
+func (l *buildLog) close() {
+	l.cancel()
+	l.done.Wait()
+}
+
+// retryWait doubles up to two seconds.
+type retryWait struct{ next time.Duration }
+
+func (w *retryWait) pause(ctx context.Context) {
+	timer := time.NewTimer(w.next)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	w.next = min(w.next*2, 2*time.Second)
+}

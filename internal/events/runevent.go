@@ -1,0 +1,57 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+// The kinds of run event: the last token of their subject.
+const (
+	EventStarted   = "started"
+	EventStage     = "stage"
+	EventRetry     = "retry"
+	EventOutcome   = "outcome"
+	EventDuplicate = "duplicate"
+)
+
+// RunEvent is the richer account of a task for new readers. It informs: a lost
+// one changes nothing.
+type RunEvent struct {
+	TaskID  string     `json:"task_id"`
+	Kind    tasks.Kind `json:"task,omitempty"`
+	Event   string     `json:"event"`
+	Attempt int        `json:"attempt,omitempty"`
+	Worker  string     `json:"worker,omitempty"`
+	// At is RFC 3339 with milliseconds, by the worker's clock.
+	At    string      `json:"at"`
+	Stage tasks.Stage `json:"stage,omitempty"`
+	// Status, Reason, Message and Image are of an outcome, the first two of
+	// these and DelayMS of a retry.
+	Status  string       `json:"status,omitempty"`
+	Reason  tasks.Reason `json:"reason,omitempty"`
+	Message string       `json:"message,omitempty"`
+	Image   string       `json:"image,omitempty"`
+	DelayMS int64        `json:"delay_ms,omitempty"`
+}
+
+// runEvent publishes without waiting for an answer: our stream has it or not.
+func (p *Publisher) runEvent(_ context.Context, e RunEvent) {
+	if p.options.Stream == "" {
+		return
+	}
+	e.At = time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	body, err := json.Marshal(e)
+	if err != nil {
+		return
+	}
+	msg := nats.NewMsg(p.options.Subjects.Event(e.TaskID, e.Event))
+	msg.Data = body
+	if err := p.nc.PublishMsg(msg); err != nil {
+		p.options.Metrics.runEventLost()
+	}
+}

@@ -1,0 +1,173 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/worker"
+)
+
+// Stream is what one attempt at a task says. It implements worker.Stream.
+type Stream struct {
+	publisher *Publisher
+	about     worker.Subject
+	log       *buildLog
+	stdout    *lineWriter
+	stderr    *lineWriter
+}
+
+var _ worker.Stream = (*Stream)(nil)
+
+// Open starts the task's stream. Its one goroutine ends with Close.
+func (p *Publisher) Open(ctx context.Context, about worker.Subject) (worker.Stream, error) {
+	s := &Stream{publisher: p, about: about}
+	var first uint64
+	if d := about.Task.Deploy; d != nil && about.Run.Claims > 1 {
+		last, err := p.lastLine(ctx, d.DeploymentID)
+		if err != nil {
+			return nil, err
+		}
+		first = max(last, about.Run.LogSequence)
+	}
+	s.log = startBuildLog(p, about, first)
+	s.stdout = &lineWriter{log: s.log, output: "stdout"}
+	s.stderr = &lineWriter{log: s.log, output: "stderr"}
+	return s, nil
+}
+
+// lastLine returns the number of the deployment's last stored log line; 0 where
+// no stream keeps them or we may not read it.
+func (p *Publisher) lastLine(ctx context.Context, deploymentID string) (uint64, error) {
+	if p.options.Stream == "" {
+		return 0, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
+	defer cancel()
+	subject := p.options.Subjects.BuildLog(deploymentID)
+	name, err := p.js.StreamNameBySubject(ctx, subject)
+	if err != nil {
+		return 0, nil //nolint:nilerr // no stream, or none that we may see: the run record has a number, too
+	}
+	stream, err := p.js.Stream(ctx, name)
+	if err != nil {
+		return 0, nil //nolint:nilerr // as above
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, subject)
+	if err != nil {
+		return 0, nil //nolint:nilerr // as above
+	}
+	var line struct {
+		Sequence uint64 `json:"sequence"`
+	}
+	if err := json.Unmarshal(msg.Data, &line); err != nil {
+		return 0, fmt.Errorf("read the last log line of %s: %w", deploymentID, err)
+	}
+	return line.Sequence, nil
+}
+
+// Stage announces the stage in the log's phase and as a run event.
+func (s *Stream) Stage(stage tasks.Stage) {
+	s.log.enter(stage)
+	s.log.note(s.runEvent(EventStage, func(e *RunEvent) { e.Stage = stage }))
+}
+
+// Stdout takes build log bytes.
+func (s *Stream) Stdout() io.Writer { return s.stdout }
+
+// Stderr takes build log bytes of an error output.
+func (s *Stream) Stderr() io.Writer { return s.stderr }
+
+// Started publishes IN_PROGRESS and returns when the server has it.
+func (s *Stream) Started(ctx context.Context) error {
+	e := s.event(kindChanged, "", changedBody(s.about.Task), s.commonHeader())
+	if err := s.publisher.publish(ctx, kindChanged, e); err != nil {
+		return err
+	}
+	s.log.note(s.runEvent(EventStarted, nil))
+	return nil
+}
+
+// Flush returns when every line written so far is out.
+func (s *Stream) Flush(ctx context.Context) (uint64, error) {
+	s.stdout.flush()
+	s.stderr.flush()
+	return s.log.flush(ctx)
+}
+
+// End writes the terminal record where there is none yet and returns the one
+// that stands.
+func (s *Stream) End(ctx context.Context, settlement worker.Settlement) (worker.Settlement, error) {
+	p := s.publisher
+	if p.options.Stream == "" {
+		return settlement, nil
+	}
+	body, err := json.Marshal(settlement)
+	if err != nil {
+		return settlement, fmt.Errorf("write the terminal record of %s: %w", settlement.TaskID, err)
+	}
+	record := worker.Event{Subject: p.options.Subjects.Done(settlement.TaskID), Body: body, Header: s.commonHeader()}
+	err = p.publish(ctx, "terminal", record, jetstream.WithExpectLastSequencePerSubject(0))
+	if !conflict(err) {
+		return settlement, err
+	}
+	standing, err := p.Ended(ctx, settlement.TaskID)
+	if err != nil {
+		return settlement, err
+	}
+	if standing == nil {
+		// After a conflict even the leader may not show the winner at once.
+		return settlement, fmt.Errorf("write the terminal record of %s: refused, and no other is to be seen yet", settlement.TaskID)
+	}
+	return *standing, nil
+}
+
+// Announce publishes the legacy events.
+func (s *Stream) Announce(ctx context.Context, settlement worker.Settlement) error {
+	for _, e := range settlement.Events {
+		if err := s.publisher.publish(ctx, s.kindOf(e), e); err != nil {
+			return err
+		}
+	}
+	s.publisher.runEvent(ctx, s.runEvent(EventOutcome, func(e *RunEvent) {
+		e.Status, e.Stage, e.Reason = settlement.Status, settlement.Stage, settlement.Reason
+		e.Message, e.Image, e.Attempt = settlement.Message, settlement.Image, settlement.Attempt
+	}))
+	return nil
+}
+
+// kindOf keeps the metrics' label closed.
+func (s *Stream) kindOf(e worker.Event) string {
+	return e.Subject[len(s.publisher.options.Subjects.prefix):]
+}
+
+// EndLog publishes the end of the build log.
+func (s *Stream) EndLog(ctx context.Context, settlement worker.Settlement) error {
+	if settlement.LogEnd == nil {
+		return nil
+	}
+	return s.log.publishEnd(ctx, *settlement.LogEnd)
+}
+
+// Retried notes that the attempt was handed back and why.
+func (s *Stream) Retried(ctx context.Context, failure *tasks.Failure, after time.Duration) {
+	s.publisher.runEvent(ctx, s.runEvent(EventRetry, func(e *RunEvent) {
+		e.Stage, e.Reason, e.Message, e.DelayMS = failure.Stage, failure.Reason, s.oneLine(failure.Message), after.Milliseconds()
+	}))
+}
+
+// Close ends the stream's goroutine; lines not yet out are dropped.
+func (s *Stream) Close() { s.log.close() }
+
+func (s *Stream) runEvent(kind string, fill func(*RunEvent)) RunEvent {
+	e := RunEvent{TaskID: s.about.Task.ID, Kind: s.about.Task.Kind, Event: kind, Attempt: s.about.Run.Attempts, Worker: s.about.Run.Worker}
+	if fill != nil {
+		fill(&e)
+	}
+	return e
+}

@@ -1,0 +1,214 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dispatchd/dispatchd/internal/worker"
+)
+
+// Runs keeps the run records in a bucket: one key for each open run.
+type Runs struct {
+	bucket jetstream.KeyValue
+	stream jetstream.Stream
+	worker string
+}
+
+var _ worker.Runs = (*Runs)(nil)
+
+// NewRuns binds to the bucket, which Ensure… has made. The worker's name is
+// written into each claim.
+func NewRuns(ctx context.Context, js jetstream.JetStream, t Topology, workerID string) (*Runs, error) {
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	bucket, err := js.KeyValue(ctx, t.Runs())
+	if err != nil {
+		return nil, fmt.Errorf("read bucket %s: %w", t.Runs(), err)
+	}
+	stream, err := js.Stream(ctx, "KV_"+t.Runs())
+	if err != nil {
+		return nil, fmt.Errorf("read bucket %s: %w", t.Runs(), err)
+	}
+	return &Runs{bucket: bucket, stream: stream, worker: workerID}, nil
+}
+
+// record is what the bucket holds.
+type record struct {
+	worker.Run
+	// FirstClaim is the server's time of the first claim. It is zero in the
+	// first claim's own message, whose time it is.
+	FirstClaim time.Time `json:"first_claim,omitzero"`
+}
+
+// Claim makes this worker the owner of the task's run.
+func (r *Runs) Claim(ctx context.Context, id string, resume bool) (worker.Claim, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	claim, err := r.claim(ctx, id, resume)
+	if err != nil && !errors.Is(err, worker.ErrNoRun) {
+		err = fmt.Errorf("claim the run of %s: %w", id, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return claim, nil
+}
+
+func (r *Runs) claim(ctx context.Context, id string, resume bool) (*claim, error) {
+	entry, err := r.bucket.Get(ctx, id)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound) && resume:
+		return nil, worker.ErrNoRun
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return r.first(ctx, id)
+	case err != nil:
+		return nil, err
+	default:
+		return r.next(ctx, entry)
+	}
+}
+
+// first makes the record.
+func (r *Runs) first(ctx context.Context, id string) (*claim, error) {
+	c := &claim{runs: r, id: id, rec: record{Run: worker.Run{Claims: 1, Attempts: 1, Worker: r.worker}}}
+	body, err := json.Marshal(c.rec)
+	if err != nil {
+		return nil, err
+	}
+	if c.revision, err = r.bucket.Create(ctx, id, body); err != nil {
+		return nil, err
+	}
+	made, err := c.readTime(ctx)
+	c.rec.FirstClaim = made
+	return c, err
+}
+
+// next takes an existing record over.
+func (r *Runs) next(ctx context.Context, entry jetstream.KeyValueEntry) (*claim, error) {
+	c := &claim{runs: r, id: entry.Key(), revision: entry.Revision()}
+	if err := json.Unmarshal(entry.Value(), &c.rec); err != nil {
+		return nil, fmt.Errorf("read the record: %w", err)
+	}
+	if c.rec.FirstClaim.IsZero() {
+		c.rec.FirstClaim = entry.Created()
+	}
+	err := c.save(ctx, func(run *worker.Run) {
+		run.Claims++
+		run.Attempts++
+		run.Worker = r.worker
+	})
+	if err != nil {
+		return nil, err
+	}
+	made, err := c.readTime(ctx)
+	c.age = made.Sub(c.rec.FirstClaim)
+	return c, err
+}
+
+// claim is one claim; its revision is the fence.
+type claim struct {
+	runs     *Runs
+	id       string
+	rec      record
+	revision uint64
+	age      time.Duration
+}
+
+var _ worker.Claim = (*claim)(nil)
+
+// Run returns the record as last read or written.
+func (c *claim) Run() worker.Run { return c.rec.Run }
+
+// Age is the time between the first claim and this one, by the server's clock.
+func (c *claim) Age() time.Duration { return max(c.age, 0) }
+
+// Save changes the record by compare-and-set.
+func (c *claim) Save(ctx context.Context, change func(*worker.Run)) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if err := c.save(ctx, change); err != nil {
+		if errors.Is(err, worker.ErrClaimLost) {
+			return err
+		}
+		return fmt.Errorf("save the run of %s: %w", c.id, err)
+	}
+	return nil
+}
+
+func (c *claim) save(ctx context.Context, change func(*worker.Run)) error {
+	next := c.rec
+	change(&next.Run)
+	body, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	revision, err := c.runs.bucket.Update(ctx, c.id, body, c.revision)
+	if isConflict(err) {
+		return c.afterConflict(ctx, body, next)
+	}
+	if err != nil {
+		return err
+	}
+	c.rec, c.revision = next, revision
+	return nil
+}
+
+// afterConflict tells a write of our own whose answer was lost from somebody
+// else's claim.
+func (c *claim) afterConflict(ctx context.Context, body []byte, next record) error {
+	entry, err := c.runs.bucket.Get(ctx, c.id)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return worker.ErrClaimLost
+	}
+	if err != nil {
+		return err
+	}
+	if string(entry.Value()) != string(body) {
+		return worker.ErrClaimLost
+	}
+	c.rec, c.revision = next, entry.Revision()
+	return nil
+}
+
+// Delete removes the record by its sequence: where somebody has claimed since,
+// theirs has another and stays.
+func (c *claim) Delete(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err := c.runs.stream.DeleteMsg(ctx, c.revision)
+	if err == nil || isGone(err) {
+		return nil
+	}
+	return fmt.Errorf("delete the run of %s: %w", c.id, err)
+}
+
+// readTime returns the server's time of the claim's message.
+func (c *claim) readTime(ctx context.Context) (time.Time, error) {
+	msg, err := c.runs.stream.GetMsg(ctx, c.revision)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the time of the claim: %w", err)
+	}
+	return msg.Time, nil
+}
+
+// isConflict reports a compare-and-set that was refused. Replicated streams
+// answer with another code than single ones.
+func isConflict(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == 10071 || api.ErrorCode == 10164)
+}
+
+// isGone reports a message that is not there to be deleted: the server says so
+// with 10043 (no message found) or 10057 (delete failed).
+func isGone(err error) bool {
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return true
+	}
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == 10043 || api.ErrorCode == 10057 || api.ErrorCode == 10037)
+}

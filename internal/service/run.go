@@ -1,0 +1,207 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/config"
+	"github.com/dispatchd/dispatchd/internal/events"
+	"github.com/dispatchd/dispatchd/internal/ops"
+	"github.com/dispatchd/dispatchd/internal/queue"
+	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/worker"
+)
+
+// Host is what a program gives to the parts: who we are and where logs go.
+type Host struct {
+	Config   config.Config
+	Version  Version
+	Log      *zap.Logger
+	Redactor *redact.Redactor
+}
+
+// Version names the build.
+type Version struct {
+	Number string
+	Commit string
+	Go     string
+}
+
+// NoStreamError says which status subjects no stream covers: events there
+// would be lost.
+type NoStreamError struct{ Subjects []string }
+
+func (e *NoStreamError) Error() string {
+	return fmt.Sprintf("no stream covers %s: create one on the NATS server (it is the backend's, so dispatchd does not), or check NATS_STREAM_PREFIX",
+		strings.Join(e.Subjects, ", "))
+}
+
+// Run is the service: it works until ctx ends and then drains. Nomad, BuildKit
+// and the registry may be away when it starts; NATS may not.
+func Run(ctx context.Context, host Host) error {
+	bus, err := connect(ctx, host)
+	if err != nil {
+		return err
+	}
+	defer bus.close()
+	topology := topologyOf(host.Config)
+	if err := queue.EnsureService(ctx, bus.nc, bus.js, topology); err != nil {
+		return err
+	}
+	parts, err := newAdapters(host.Config)
+	if err != nil {
+		return err
+	}
+	defer parts.close()
+	workspace, err := openWorkspace(host)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = workspace.Close() }()
+	s := &service{host: host, bus: bus, topology: topology, parts: parts, workspace: workspace, registry: newRegistry(host.Version)}
+	return s.run(ctx)
+}
+
+// service holds the parts of a running service.
+type service struct {
+	host      Host
+	bus       *bus
+	topology  queue.Topology
+	parts     *adapters
+	workspace *worker.Workspace
+	registry  *prometheus.Registry
+}
+
+func (s *service) run(ctx context.Context) error {
+	publisher := newPublisher(s.bus, s.host, s.topology.Events(), s.registry)
+	if err := covered(ctx, publisher); err != nil {
+		return err
+	}
+	pool, err := s.pool(ctx, publisher)
+	if err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	server, running, err := s.operate(background)
+	if err != nil {
+		return err
+	}
+	s.host.Log.Info("ready for tasks", zap.String("worker", s.host.Config.Worker.ID),
+		zap.Int("slots", s.host.Config.Worker.Slots), zap.String("http", server.Addr()))
+	pool.Run(ctx)
+	stop()
+	running.Wait()
+	s.host.Log.Info("stopped")
+	return server.Close(context.WithoutCancel(ctx))
+}
+
+// covered refuses to start where an event would have no stream.
+func covered(ctx context.Context, publisher *events.Publisher) error {
+	missing, err := publisher.Uncovered(ctx)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return &NoStreamError{Subjects: missing}
+	}
+	return nil
+}
+
+func (s *service) pool(ctx context.Context, publisher *events.Publisher) (*worker.Pool, error) {
+	source, err := queue.NewJetStream(ctx, s.bus.nc, s.bus.js, s.topology)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := queue.NewRuns(ctx, s.bus.js, s.topology, s.host.Config.Worker.ID)
+	if err != nil {
+		return nil, err
+	}
+	cfg := s.host.Config.Worker
+	pool := worker.New(source, runs, publisher, s.parts.handler(s.host.Config), worker.Options{
+		Slots: cfg.Slots, TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Heartbeat: queue.AckWait / 3,
+		Workspace: s.workspace, Redactor: s.host.Redactor, Log: s.host.Log, Metrics: worker.NewMetrics(s.registry),
+	})
+	worker.RegisterOldestRunning(s.registry, pool)
+	return pool, nil
+}
+
+// operate opens the HTTP port and starts what stands behind it.
+func (s *service) operate(ctx context.Context) (*ops.Server, *sync.WaitGroup, error) {
+	probes := ops.NewProbes(s.registry, append(s.parts.probes(s.host.Config), ops.Probe{Name: "nats", Ask: s.bus.ping})...)
+	watch := ops.NewQueueWatch(s.registry, queue.NewReader(s.bus.js, s.topology))
+	registerRedactions(s.registry, s.host.Redactor)
+	server, err := ops.Listen(ctx, s.host.Config.HTTPAddr, s.registry, probes, watch)
+	if err != nil {
+		return nil, nil, err
+	}
+	running := new(sync.WaitGroup)
+	running.Go(func() { probes.Run(ctx) })
+	running.Go(func() { watch.Run(ctx) })
+	return server, running, nil
+}
+
+func openWorkspace(host Host) (*worker.Workspace, error) {
+	workspace, err := worker.OpenWorkspace(host.Config.Worker.WorkDir)
+	if err != nil {
+		return nil, err
+	}
+	reaped, err := workspace.Reap()
+	if err != nil {
+		host.Log.Warn("remove what dead workers left", zap.Error(err))
+	}
+	if reaped > 0 {
+		host.Log.Info("removed the work directories of dead workers", zap.Int("workers", reaped))
+	}
+	return workspace, nil
+}
+
+func topologyOf(cfg config.Config) queue.Topology {
+	return queue.Topology{Prefix: cfg.NATS.StreamPrefix, Root: cfg.NATS.SubjectRoot, Replicas: cfg.NATS.StreamReplicas}
+}
+
+func newPublisher(b *bus, host Host, stream string, reg prometheus.Registerer) *events.Publisher {
+	return events.NewPublisher(b.nc, b.js, events.Options{
+		Subjects: events.NewSubjects(host.Config.NATS.StreamPrefix, host.Config.NATS.SubjectRoot),
+		Stream:   stream, Log: host.Log, Metrics: events.NewMetrics(reg),
+	})
+}
+
+func newRegistry(v Version) *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "dispatchd_build_info", Help: "1; the labels name the build.",
+		ConstLabels: prometheus.Labels{"version": v.Number, "commit": v.Commit, "go": v.Go}})
+	info.Set(1)
+	reg.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+func registerRedactions(reg prometheus.Registerer, redactor *redact.Redactor) {
+	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dispatchd_redactions_total",
+		Help: "Secrets hidden in logs, events and errors."}, func() float64 { return float64(redactor.Hits()) }))
+}
+
+// ping asks the server for a round trip through JetStream.
+func (b *bus) ping(ctx context.Context) error {
+	_, err := b.js.AccountInfo(ctx)
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
+		return errors.New("JetStream is not enabled")
+	}
+	if err != nil {
+		return fmt.Errorf("no answer from JetStream: %w", err)
+	}
+	return nil
+}
+
+// onceSettleTimeout is how long after its deadline a single task may try to
+// deliver its outcome.
+const onceSettleTimeout = 60 * time.Second

@@ -1,0 +1,175 @@
+package tasks
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// The files and the folder of a task's work directory. The source has a folder
+// of its own, so that nothing of ours is in the build's context.
+const (
+	sourceDir     = "source"
+	projectFile   = "cloudstation.hcl"
+	variablesFile = "vars.hcl"
+)
+
+// clone puts the task's revision into the work directory. A second try starts
+// from a fresh folder.
+func (h *Handler) clone(ctx context.Context, r *run) error {
+	d := r.task.Deploy
+	if d.SourceType == SourceLocalUpload {
+		return Fail(ReasonUnsupported, "sourceType local_upload is not supported by this version", nil)
+	}
+	dir := filepath.Join(r.at.Dir, sourceDir)
+	if err := os.RemoveAll(dir); err != nil {
+		return Fail(ReasonInternal, "", fmt.Errorf("empty %s: %w", dir, err))
+	}
+	from := Source{Provider: d.Provider, Repository: d.Repository, Branch: d.Branch, Token: d.GitPass}
+	revision, err := h.parts.Cloner.Clone(ctx, from, dir, r.rep)
+	if err != nil {
+		return err
+	}
+	r.result.Commit = revision.Commit
+	r.say("cloned %s@%s at %s %s", d.Repository, d.Branch, shortCommit(revision.Commit), revision.Subject)
+	return nil
+}
+
+// configure writes the deployment's HCL, reads it back, and goes on with what
+// it has read: what was parsed is what runs.
+func (h *Handler) configure(_ context.Context, r *run) error {
+	plan, err := h.planFor(r)
+	if err != nil {
+		return err
+	}
+	r.plan = plan
+	text, err := h.parts.Configurer.Project(plan)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(r.at.Dir, projectFile)
+	if text, err = writeAndReadBack(path, text); err != nil {
+		return err
+	}
+	if r.project, err = h.parts.Configurer.ParseProject(text); err != nil {
+		return err
+	}
+	r.image = Image{Name: r.project.Build.Name, Tag: r.project.Build.Tag}
+	if r.project.Registry != nil {
+		r.image.Name, r.image.Tag = r.project.Registry.Image, r.project.Registry.Tag
+	}
+	return h.writeVariables(r)
+}
+
+// writeVariables writes vars.hcl for the image as far as it is known.
+func (h *Handler) writeVariables(r *run) error {
+	text, err := h.parts.Configurer.Variables(r.plan, r.image)
+	if err != nil {
+		return err
+	}
+	_, err = writeAndReadBack(filepath.Join(r.at.Dir, variablesFile), text)
+	return err
+}
+
+// build makes the image and, unless the task says otherwise, pushes it.
+func (h *Handler) build(ctx context.Context, r *run) error {
+	b := r.project.Build
+	image, err := h.parts.Builder.Build(ctx, BuildRequest{
+		Builder:        b.Use,
+		Dir:            filepath.Join(r.at.Dir, sourceDir),
+		Context:        b.Context,
+		Dockerfile:     b.Dockerfile,
+		BuildCommand:   b.BuildCommand,
+		StartCommand:   b.StartCommand,
+		BuildArgs:      b.BuildArgs,
+		StaticBuildEnv: b.StaticBuildEnv,
+		Name:           r.image.Name,
+		Tag:            r.image.Tag,
+		Push:           r.plan.Push,
+		Credentials:    h.credentialsFor(r, r.image.Name),
+	}, r.rep)
+	if err != nil {
+		return err
+	}
+	r.image = image
+	r.result.Image = image
+	if image.Digest != "" {
+		r.say("pushed %s", image.Reference())
+	}
+	return nil
+}
+
+// planFor decides what the params leave open: the builder and the image's full name.
+func (h *Handler) planFor(r *run) (Plan, error) {
+	d := r.task.Deploy
+	plan := Plan{Deploy: d, ImageName: d.ImageName, ImageTag: d.ImageTag, Builder: BuilderNoop}
+	if !r.task.Kind.FromRepository() {
+		return plan, nil
+	}
+	plan.Builder = d.Build.Builder
+	if plan.Builder == BuilderDetect {
+		plan.Builder = detectBuilder(r)
+	}
+	if plan.Builder == BuilderNoop {
+		return plan, nil
+	}
+	plan.ImageName = h.pushName(d)
+	plan.Push = !bool(d.Build.DisablePush) && d.Deployer != DeployerNoop
+	return plan, nil
+}
+
+// detectBuilder chooses csdocker where the root directory has a Dockerfile.
+func detectBuilder(r *run) string {
+	d := r.task.Deploy
+	root, err := os.OpenRoot(filepath.Join(r.at.Dir, sourceDir))
+	if err != nil {
+		return BuilderNixpacks
+	}
+	defer func() { _ = root.Close() }()
+	file := filepath.Join(filepath.FromSlash(d.Build.RootDirectory), "Dockerfile")
+	if info, err := root.Stat(file); err == nil && info.Mode().IsRegular() {
+		r.say("builder: csdocker, because %s exists", filepath.ToSlash(file))
+		return BuilderDocker
+	}
+	r.say("builder: nixpacks, because there is no %s", filepath.ToSlash(file))
+	return BuilderNixpacks
+}
+
+// pushName is the full name of the image that a repository's build makes.
+func (h *Handler) pushName(d *Deploy) string {
+	name := d.ImageName
+	if bool(d.Build.PrivateRegistry) && d.Build.RegistryURL != "" {
+		return joinImage(registryHost(d.Build.RegistryURL), d.Build.RegistryNamespace, name)
+	}
+	if h.policy.PushRegistry != "" && RegistryOf(name) == DockerHub {
+		return joinImage(h.policy.PushRegistry, "", name)
+	}
+	return name
+}
+
+// writeAndReadBack writes a file of the work directory and returns what the
+// file then holds.
+func writeAndReadBack(path string, text []byte) ([]byte, error) {
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return nil, Fail(diskReason(err), "", err)
+	}
+	back, err := os.ReadFile(path)
+	if err != nil {
+		return nil, Fail(ReasonInternal, "", err)
+	}
+	return back, nil
+}
+
+func shortCommit(commit string) string { return commit[:min(12, len(commit))] }
+
+func joinImage(parts ...string) string {
+	var kept []string
+	for _, part := range parts {
+		if part = strings.Trim(part, "/"); part != "" {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, "/")
+}

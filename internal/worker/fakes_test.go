@@ -1,0 +1,271 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/worker"
+)
+
+// world is one queue, its records and its audience, in memory, with everything
+// that a worker did to them in the order in which it did it. Real NATS is
+// tested in queue, events and service; here the order of the verbs is.
+type world struct {
+	mu       sync.Mutex
+	verbs    []string
+	runs     map[string]*worker.Run
+	terminal map[string]worker.Settlement
+	pending  []*fakeDelivery
+	added    chan struct{}
+	closed   bool
+	// fail makes a verb fail as often as it says.
+	fail map[string]int
+}
+
+func newWorld() *world {
+	return &world{runs: map[string]*worker.Run{}, terminal: map[string]worker.Settlement{}, added: make(chan struct{}, 100), fail: map[string]int{}}
+}
+
+var errFake = errors.New("made to fail")
+
+// did notes a verb, or fails where the test wants it to.
+func (w *world) did(format string, args ...any) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	verb := fmt.Sprintf(format, args...)
+	if w.fail[verb] > 0 {
+		w.fail[verb]--
+		w.verbs = append(w.verbs, verb+" fails")
+		return errFake
+	}
+	w.verbs = append(w.verbs, verb)
+	return nil
+}
+
+func (w *world) seen() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]string(nil), w.verbs...)
+}
+
+func (w *world) add(d *fakeDelivery) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d.world = w
+	w.pending = append(w.pending, d)
+	w.added <- struct{}{}
+}
+
+// close makes the queue exhausted once it is empty.
+func (w *world) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	close(w.added)
+}
+
+func (w *world) Fetch(ctx context.Context) (worker.Delivery, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case _, open := <-w.added:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !open && len(w.pending) == 0 {
+			return nil, io.EOF
+		}
+		d := w.pending[0]
+		w.pending = w.pending[1:]
+		return d, nil
+	}
+}
+
+type fakeDelivery struct {
+	world   *world
+	task    tasks.Task
+	invalid error
+	extends int
+}
+
+func (d *fakeDelivery) Message() worker.Message     { return worker.Message{Deliveries: 1} }
+func (d *fakeDelivery) Decode() (tasks.Task, error) { return d.task, d.invalid }
+func (d *fakeDelivery) Extend(context.Context) error {
+	d.world.mu.Lock()
+	defer d.world.mu.Unlock()
+	d.extends++
+	return nil
+}
+func (d *fakeDelivery) Done(context.Context) error { return d.world.did("ack %s", d.task.ID) }
+func (d *fakeDelivery) Retry(_ context.Context, after time.Duration) error {
+	when := "at once"
+	if after > 0 {
+		when = "later"
+	}
+	return d.world.did("hand back %s %s", d.task.ID, when)
+}
+func (d *fakeDelivery) Discard(_ context.Context, why worker.DeadLetter) error {
+	return d.world.did("discard %s", why.Reason)
+}
+
+// Claim implements worker.Runs.
+func (w *world) Claim(_ context.Context, id string, resume bool) (worker.Claim, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	run, open := w.runs[id]
+	if !open && resume {
+		return nil, worker.ErrNoRun
+	}
+	if !open {
+		run = &worker.Run{}
+		w.runs[id] = run
+	}
+	run.Claims++
+	run.Attempts++
+	return &fakeClaim{world: w, id: id, run: *run, number: run.Claims}, nil
+}
+
+type fakeClaim struct {
+	world  *world
+	id     string
+	run    worker.Run
+	number int
+	age    time.Duration
+}
+
+func (c *fakeClaim) Run() worker.Run    { return c.run }
+func (c *fakeClaim) Age() time.Duration { return c.age }
+
+func (c *fakeClaim) Save(_ context.Context, change func(*worker.Run)) error {
+	next := c.run
+	change(&next)
+	what := "save"
+	if next.Outcome != nil {
+		what = "record outcome"
+	}
+	if err := c.world.did("%s %s", what, c.id); err != nil {
+		return err
+	}
+	c.world.mu.Lock()
+	defer c.world.mu.Unlock()
+	if stored, open := c.world.runs[c.id]; !open || stored.Claims != c.number {
+		return worker.ErrClaimLost
+	}
+	c.run = next
+	stored := next
+	c.world.runs[c.id] = &stored
+	return nil
+}
+
+func (c *fakeClaim) Delete(context.Context) error {
+	c.world.mu.Lock()
+	delete(c.world.runs, c.id)
+	c.world.mu.Unlock()
+	return c.world.did("delete run %s", c.id)
+}
+
+func (w *world) Ended(_ context.Context, id string) (*worker.Settlement, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s, ok := w.terminal[id]; ok {
+		return &s, nil
+	}
+	return nil, nil
+}
+
+func (w *world) Duplicate(_ context.Context, id string) { _ = w.did("duplicate %s", id) }
+
+func (w *world) Open(_ context.Context, about worker.Subject) (worker.Stream, error) {
+	return &fakeStream{world: w, about: about}, nil
+}
+
+type fakeStream struct {
+	world *world
+	about worker.Subject
+}
+
+func (s *fakeStream) Stage(stage tasks.Stage) { _ = s.world.did("stage %s", stage) }
+func (s *fakeStream) Stdout() io.Writer       { return io.Discard }
+func (s *fakeStream) Stderr() io.Writer       { return io.Discard }
+func (s *fakeStream) Started(context.Context) error {
+	return s.world.did("IN_PROGRESS %s", s.about.Task.ID)
+}
+func (s *fakeStream) Flush(context.Context) (uint64, error) { return 0, s.world.did("flush") }
+func (s *fakeStream) Close()                                {}
+
+func (s *fakeStream) Compose(o tasks.Outcome) worker.Settlement {
+	settlement := worker.Settlement{TaskID: s.about.Task.ID, Kind: s.about.Task.Kind, Status: worker.StatusSucceeded, Attempt: s.about.Run.Attempts}
+	if o.Failure != nil {
+		row := o.Failure.Row()
+		settlement.Status, settlement.Reason, settlement.Class = worker.StatusFailed, row.Reason, row.Class
+		settlement.Stage, settlement.Message = o.Failure.Stage, o.Failure.Message
+	}
+	return settlement
+}
+
+func (s *fakeStream) End(_ context.Context, settlement worker.Settlement) (worker.Settlement, error) {
+	if err := s.world.did("terminal %s", settlement.TaskID); err != nil {
+		return settlement, err
+	}
+	s.world.mu.Lock()
+	defer s.world.mu.Unlock()
+	if standing, ok := s.world.terminal[settlement.TaskID]; ok {
+		return standing, nil
+	}
+	s.world.terminal[settlement.TaskID] = settlement
+	return settlement, nil
+}
+
+func (s *fakeStream) Announce(_ context.Context, settlement worker.Settlement) error {
+	return s.world.did("announce %s %s", settlement.TaskID, settlement.Status)
+}
+
+func (s *fakeStream) EndLog(_ context.Context, settlement worker.Settlement) error {
+	return s.world.did("end log %s", settlement.TaskID)
+}
+
+func (s *fakeStream) Retried(context.Context, *tasks.Failure, time.Duration) {
+	_ = s.world.did("retry event")
+}
+
+// handler is what a test wants to happen to a task.
+type handler func(ctx context.Context, t tasks.Task, at tasks.Attempt, rep tasks.Reporter) (tasks.Result, error)
+
+func (h handler) Handle(ctx context.Context, t tasks.Task, at tasks.Attempt, rep tasks.Reporter) (tasks.Result, error) {
+	return h(ctx, t, at, rep)
+}
+
+func succeed(context.Context, tasks.Task, tasks.Attempt, tasks.Reporter) (tasks.Result, error) {
+	return tasks.Result{}, nil
+}
+
+func deployTask(id string) tasks.Task {
+	return tasks.Task{ID: id, Kind: tasks.KindDeployImage, Deploy: &tasks.Deploy{JobID: "web", DeploymentID: "d1", ServiceID: "s1"}}
+}
+
+// pool makes a pool over the world; change may set options.
+func (w *world) pool(t *testing.T, h handler, change func(*worker.Options)) *worker.Pool {
+	t.Helper()
+	space, err := worker.OpenWorkspace(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = space.Close() })
+	options := worker.Options{
+		Workspace: space, Redactor: redact.New(), Log: zap.NewNop(),
+		Metrics: worker.NewMetrics(prometheus.NewRegistry()),
+	}
+	if change != nil {
+		change(&options)
+	}
+	return worker.New(w, w, w, h, options)
+}

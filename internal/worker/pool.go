@@ -1,0 +1,217 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+// Options are the pool's settings. Zero values take the defaults named here.
+type Options struct {
+	// Slots is how many tasks run at once; 1.
+	Slots int
+	// TaskTimeout is the limit of a task, from its first claim on; 15 minutes.
+	TaskTimeout time.Duration
+	// Heartbeat is the time between two extensions of a delivery; 10 s, a third
+	// of the queue's ack wait.
+	Heartbeat time.Duration
+	// DrainTimeout is how long running tasks go on after the intake has stopped;
+	// then their context ends with StopCause.
+	DrainTimeout time.Duration
+	// StopCause is tasks.ErrShutdown (hand the task back) where nil.
+	StopCause error
+	// SettleTimeout bounds settling a task, counted from the task's deadline
+	// where that is later; 0 means as long as it takes.
+	SettleTimeout time.Duration
+	// StopGrace is what settling gets once the pool must stop; 4 s.
+	StopGrace time.Duration
+	// MaxAttempts is how many attempts a task has; 3.
+	MaxAttempts int
+	// OnSettled is told each settlement that this pool completed; may be nil.
+	OnSettled func(Settlement)
+
+	Workspace *Workspace
+	Redactor  *redact.Redactor
+	Log       *zap.Logger
+	Metrics   *Metrics
+}
+
+// Pool runs the tasks of one queue in a fixed number of slots.
+type Pool struct {
+	queue     Queue
+	runs      Runs
+	publisher Publisher
+	handler   Handler
+	options   Options
+	inflight  inflight
+}
+
+// New returns a pool. Nothing happens before Run.
+func New(queue Queue, runs Runs, publisher Publisher, handler Handler, options Options) *Pool {
+	return &Pool{
+		queue: queue, runs: runs, publisher: publisher, handler: handler,
+		options:  options.withDefaults(),
+		inflight: inflight{since: map[string]time.Time{}},
+	}
+}
+
+func (o Options) withDefaults() Options {
+	o.Slots = max(o.Slots, 1)
+	o.MaxAttempts = orDefault(o.MaxAttempts, 3)
+	o.TaskTimeout = orDefault(o.TaskTimeout, 15*time.Minute)
+	o.Heartbeat = orDefault(o.Heartbeat, 10*time.Second)
+	o.StopGrace = orDefault(o.StopGrace, 4*time.Second)
+	if o.StopCause == nil {
+		o.StopCause = tasks.ErrShutdown
+	}
+	return o
+}
+
+func orDefault[T int | time.Duration](value, fallback T) T {
+	if value <= 0 {
+		return fallback
+	}
+	return value
+}
+
+// Run works until the queue is exhausted or ctx ends. When ctx ends no slot
+// fetches any more at once; running tasks go on for the drain timeout and are
+// then stopped. Run returns when every slot is free.
+func (p *Pool) Run(ctx context.Context) {
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	drained := make(chan struct{})
+	var drain sync.WaitGroup
+	drain.Go(func() { p.drain(ctx, drained, stop) })
+
+	p.options.Metrics.slots(p.options.Slots)
+	var slots sync.WaitGroup
+	for range p.options.Slots {
+		slots.Go(func() { p.slot(ctx, work) })
+	}
+	slots.Wait()
+	close(drained)
+	drain.Wait()
+}
+
+// drain waits for the intake to end and then gives the running tasks their time.
+func (p *Pool) drain(intake context.Context, drained <-chan struct{}, stop context.CancelCauseFunc) {
+	select {
+	case <-drained:
+		return
+	case <-intake.Done():
+	}
+	p.options.Metrics.draining()
+	p.options.Log.Info("draining", zap.Int("running", p.inflight.count()), zap.Duration("limit", p.options.DrainTimeout))
+	timer := time.NewTimer(p.options.DrainTimeout)
+	defer timer.Stop()
+	select {
+	case <-drained:
+	case <-timer.C:
+		stop(p.options.StopCause)
+	}
+}
+
+// slot works off one delivery after the other.
+func (p *Pool) slot(intake, work context.Context) {
+	wait := backoff{first: 200 * time.Millisecond, most: 5 * time.Second}
+	for intake.Err() == nil {
+		delivery, err := p.queue.Fetch(intake)
+		switch {
+		case err == nil:
+			wait.reset()
+			p.guard(func() { p.work(work, delivery) })
+		case errors.Is(err, io.EOF):
+			return
+		case intake.Err() != nil:
+			return
+		default:
+			p.options.Log.Warn("fetch a task", zap.Error(err))
+			wait.pause(intake)
+		}
+	}
+}
+
+// guard keeps a slot alive through a panic in our own code; the message is
+// redelivered when its ack wait ends.
+func (p *Pool) guard(do func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.options.Metrics.panicked()
+			p.options.Log.Error("panic in a slot", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	do()
+}
+
+// OldestRunning returns for how long the longest running task has run; 0 where
+// none runs.
+func (p *Pool) OldestRunning() time.Duration { return p.inflight.oldest() }
+
+// inflight knows the tasks in this process's slots, so that a redelivery of
+// one of them is not taken for an orphan.
+type inflight struct {
+	mu    sync.Mutex
+	since map[string]time.Time
+}
+
+func (f *inflight) begin(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, running := f.since[id]; running {
+		return false
+	}
+	f.since[id] = time.Now()
+	return true
+}
+
+func (f *inflight) end(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.since, id)
+}
+
+func (f *inflight) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.since)
+}
+
+func (f *inflight) oldest() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var oldest time.Duration
+	for _, since := range f.since {
+		oldest = max(oldest, time.Since(since))
+	}
+	return oldest
+}
+
+// backoff is a wait that doubles, with jitter in its upper half.
+type backoff struct {
+	first, most, next time.Duration
+}
+
+func (b *backoff) reset() { b.next = 0 }
+
+// pause waits for the next step of the backoff; false where ctx ended first.
+func (b *backoff) pause(ctx context.Context) bool {
+	b.next = min(max(b.next*2, b.first), b.most)
+	timer := time.NewTimer(b.next/2 + rand.N(b.next/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

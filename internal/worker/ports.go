@@ -1,0 +1,200 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+// Queue gives out deliveries. It is safe for concurrent use: every slot fetches
+// for itself and only when it is free.
+type Queue interface {
+	// Fetch blocks until there is a delivery. It returns io.EOF when there will
+	// never be another, and the context's error when that ends first. Any other
+	// error is passing: the slot waits and asks again.
+	Fetch(ctx context.Context) (Delivery, error)
+}
+
+// Delivery is one message handed to one slot. After Done, Retry or Discard no
+// other verb may be used; Extend may run beside them.
+type Delivery interface {
+	Message() Message
+	// Decode returns the task. Beside an error it returns what could be read of it.
+	Decode() (tasks.Task, error)
+	// Extend says that the delivery is still being worked on.
+	Extend(ctx context.Context) error
+	// Done acknowledges and returns when the queue has confirmed it.
+	Done(ctx context.Context) error
+	// Retry hands the message back, to be delivered again after the delay.
+	Retry(ctx context.Context, after time.Duration) error
+	// Discard writes the message to the dead letters and then ends it.
+	Discard(ctx context.Context, why DeadLetter) error
+}
+
+// Message is what a slot needs to know of a delivery beside its task.
+type Message struct {
+	// Subject is where the message was published; empty for run-once.
+	Subject string
+	// Queued is when the queue stored it, by the queue's clock.
+	Queued time.Time
+	// Deliveries counts how often it was handed out, this time included.
+	Deliveries int
+	// Traceparent is the publisher's W3C header; empty where there is none.
+	Traceparent string
+}
+
+// DeadLetter says why a message is put away.
+type DeadLetter struct {
+	// ID is the task's id; empty where none can be read.
+	ID      string
+	Reason  tasks.Reason
+	Message string
+	Attempt int
+}
+
+// ErrClaimLost is returned by a Claim's methods once another claim was made.
+// Its holder says nothing any more: the task is somebody else's.
+var ErrClaimLost = errors.New("the task was claimed by another worker")
+
+// ErrNoRun is returned by Runs.Claim where an open run was asked for and there is none.
+var ErrNoRun = errors.New("the task has no open run")
+
+// Runs keeps one record for each open run. It is what a successor respects.
+type Runs interface {
+	// Claim makes this worker the owner of the task's run and counts an attempt.
+	// With resume true it does so only where the run exists already, else ErrNoRun.
+	Claim(ctx context.Context, id string, resume bool) (Claim, error)
+}
+
+// Claim is the ownership of one run until somebody else claims it. Its methods
+// are not safe for concurrent use.
+type Claim interface {
+	// Run returns the record as this claim last read or wrote it.
+	Run() Run
+	// Age is how long ago the first claim was made, by the server's clock, at
+	// the moment of this one.
+	Age() time.Duration
+	// Save changes the record by compare-and-set: ErrClaimLost where it was
+	// claimed since.
+	Save(ctx context.Context, change func(*Run)) error
+	// Delete removes the record; one that is gone already is nil.
+	Delete(ctx context.Context) error
+}
+
+// Run is the record of one open run.
+type Run struct {
+	// Claims counts the claims: the fence. Worker holds the newest.
+	Claims int    `json:"claims"`
+	Worker string `json:"worker"`
+	// Attempts counts the tries, this one included; a shutdown gives its try back.
+	Attempts int `json:"attempts"`
+	// HandedBack counts the tries that ended by handing the task back. Those
+	// that neither ended nor were handed back lost their worker.
+	HandedBack int `json:"handed_back,omitempty"`
+	// Announced is true once IN_PROGRESS is out.
+	Announced bool `json:"announced,omitempty"`
+	// LogSequence is the number of the last log line that is known to be out.
+	LogSequence uint64 `json:"log_sequence,omitempty"`
+	// Outcome is set once the task has ended: whoever finds it completes it.
+	Outcome *Settlement `json:"outcome,omitempty"`
+}
+
+// Lost counts the tries before this one whose worker died.
+func (r Run) Lost() int { return r.Attempts - 1 - r.HandedBack }
+
+// Settlement is a task's outcome and everything that must be said about it,
+// byte for byte, so that whoever completes it says the same.
+type Settlement struct {
+	TaskID string     `json:"task_id"`
+	Kind   tasks.Kind `json:"task"`
+	// Status is "succeeded" or "failed".
+	Status string `json:"status"`
+	// Reason, Class, Fault, Stage and Message are empty on success.
+	Reason  tasks.Reason `json:"reason,omitempty"`
+	Class   tasks.Class  `json:"class,omitempty"`
+	Fault   tasks.Fault  `json:"fault,omitempty"`
+	Stage   tasks.Stage  `json:"stage,omitempty"`
+	Message string       `json:"message,omitempty"`
+	// Image and Commit are of deployments that came that far.
+	Image    string   `json:"image,omitempty"`
+	Commit   string   `json:"commit,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+	Attempt  int      `json:"attempt"`
+	// Destroyed and Undestroyed are the job ids of a destroy.
+	Destroyed   []string `json:"destroyed,omitempty"`
+	Undestroyed []string `json:"undestroyed,omitempty"`
+	// DeadLetter is true where the message goes to the dead letters.
+	DeadLetter bool `json:"dead_letter,omitempty"`
+	// Events are the legacy events; LogEnd ends the build log, nil where there is none.
+	Events []Event `json:"events,omitempty"`
+	LogEnd *Event  `json:"log_end,omitempty"`
+}
+
+// Succeeded reports whether the task reached its goal.
+func (s Settlement) Succeeded() bool { return s.Status == StatusSucceeded }
+
+// The two statuses of a settlement.
+const (
+	StatusSucceeded = "succeeded"
+	StatusFailed    = "failed"
+)
+
+// Event is one message to the outside, exactly as it goes out.
+type Event struct {
+	// Key is the event key and the Nats-Msg-Id.
+	Key     string            `json:"key"`
+	Subject string            `json:"subject"`
+	Body    []byte            `json:"body"`
+	Header  map[string]string `json:"header,omitempty"`
+}
+
+// Publisher says to the world what happens to tasks.
+type Publisher interface {
+	// Ended returns the settlement in the task's terminal record, nil where it
+	// has none.
+	Ended(ctx context.Context, id string) (*Settlement, error)
+	// Duplicate notes that a task which has ended was asked for again.
+	Duplicate(ctx context.Context, id string)
+	// Open starts the task's stream of events and log lines.
+	Open(ctx context.Context, about Subject) (Stream, error)
+}
+
+// Subject is what a stream of events is about.
+type Subject struct {
+	Task     tasks.Task
+	Run      Run
+	Message  Message
+	Redactor *redact.Redactor
+}
+
+// Stream is what one attempt says. Its Reporter may be used from several
+// goroutines; the rest is settle's and in the order below.
+type Stream interface {
+	tasks.Reporter
+	// Started publishes IN_PROGRESS and returns when the server has it.
+	Started(ctx context.Context) error
+	// Flush returns when every line written so far is out, or the context ends.
+	// It returns the number of the last line. No line may follow it.
+	Flush(ctx context.Context) (lastLine uint64, err error)
+	// Compose makes the settlement of an outcome. It publishes nothing.
+	Compose(outcome tasks.Outcome) Settlement
+	// End writes the terminal record by compare-and-set and returns the one
+	// that stands: ours, or that of whoever came first.
+	End(ctx context.Context, s Settlement) (Settlement, error)
+	// Announce publishes the legacy events.
+	Announce(ctx context.Context, s Settlement) error
+	// EndLog publishes the end of the build log.
+	EndLog(ctx context.Context, s Settlement) error
+	// Retried notes that the attempt was handed back and why.
+	Retried(ctx context.Context, failure *tasks.Failure, after time.Duration)
+	// Close ends the stream's goroutines; lines not yet out are dropped.
+	Close()
+}
+
+// Handler carries out a task: *tasks.Handler, or a double in tests.
+type Handler interface {
+	Handle(ctx context.Context, t tasks.Task, at tasks.Attempt, rep tasks.Reporter) (tasks.Result, error)
+}

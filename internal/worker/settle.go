@@ -1,0 +1,280 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+// flushTimeout bounds the wait for log lines that are still on their way: a
+// log never keeps an outcome back for long.
+const flushTimeout = 10 * time.Second
+
+// settle is the only exit of a task that was executed: it classifies, and then
+// says nothing, hands the task back or ends it.
+func (p *Pool) settle(work context.Context, a *attempt, result tasks.Result, err error) {
+	ctx, cancel := p.settleContext(work, a)
+	defer cancel()
+	defer p.removeDir(a)
+	failure := p.describe(work, a, err)
+	a.report(result, failure)
+	switch verdict := p.classify(a, failure); verdict {
+	case sayNothing:
+		a.log.Warn("another worker owns the task")
+		p.options.Metrics.settled("lost")
+	case giveBack, tryAgain:
+		p.release(ctx, a, failure, verdict)
+	default:
+		p.finish(ctx, a, tasks.Outcome{Failure: failure, Result: result})
+	}
+}
+
+// verdict is what classify decides.
+type verdict int
+
+const (
+	// end: the outcome is final.
+	end verdict = iota
+	// tryAgain: hand the task back with a delay.
+	tryAgain
+	// giveBack: hand the task back at once, and the attempt with it.
+	giveBack
+	// sayNothing: the task is somebody else's.
+	sayNothing
+)
+
+// classify reads the one column of the failure table that decides.
+func (p *Pool) classify(a *attempt, failure *tasks.Failure) verdict {
+	if failure == nil {
+		return end
+	}
+	switch row := failure.Row(); {
+	case row.Class == tasks.ClassLeaseLost:
+		return sayNothing
+	case row.Class == tasks.ClassShutdown:
+		return giveBack
+	case row.Retryable() && a.claim.Run().Attempts < p.options.MaxAttempts:
+		return tryAgain
+	default:
+		return end
+	}
+}
+
+// describe turns an error into a failure of our own, with its stage. The cause
+// of an ended context beats the error that the interrupted step returned.
+func (p *Pool) describe(work context.Context, a *attempt, err error) *tasks.Failure {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, ErrClaimLost) {
+		err = tasks.ErrLeaseLost
+	}
+	if work.Err() != nil && !errors.Is(err, tasks.ErrTimeout) {
+		err = context.Cause(work)
+	}
+	failure := *tasks.AsFailure(err)
+	if failure.Stage == "" {
+		failure.Stage = a.progress.current()
+	}
+	if failure.Reason == tasks.ReasonTimeout {
+		failure.Message = timeoutMessage(p.options.TaskTimeout, failure.Stage)
+	}
+	failure.Message = a.redactor.String(failure.Message)
+	return &failure
+}
+
+func timeoutMessage(limit time.Duration, stage tasks.Stage) string {
+	return "the task reached its limit of " + limit.String() + " in the stage " + string(stage)
+}
+
+// report writes the end of the task into its log, before the log is flushed.
+func (a *attempt) report(result tasks.Result, failure *tasks.Failure) {
+	if failure != nil {
+		_, _ = a.stream.Stderr().Write([]byte("failed (" + string(failure.Reason) + "): " + failure.Message + "\n"))
+	}
+	for _, u := range result.Undestroyed {
+		a.log.Error("job not destroyed", zap.String("job", u.Job.JobID),
+			zap.String("reason", string(u.Failure.Reason)), zap.String("error", a.redactor.String(u.Failure.Error())))
+	}
+}
+
+// settleContext outlives the task: it ends a grace after the pool must stop,
+// and with the settle timeout where there is one.
+func (p *Pool) settleContext(work context.Context, a *attempt) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(work))
+	stop := context.AfterFunc(work, func() {
+		timer := time.NewTimer(p.options.StopGrace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	release := func() {
+		stop()
+		cancel()
+	}
+	if p.options.SettleTimeout <= 0 {
+		return ctx, release
+	}
+	latest := a.deadline
+	if now := time.Now(); latest.Before(now) {
+		latest = now
+	}
+	bounded, cancelBounded := context.WithDeadline(ctx, latest.Add(p.options.SettleTimeout))
+	return bounded, func() { cancelBounded(); release() }
+}
+
+// release hands the task back: no outcome, no event of it.
+func (p *Pool) release(ctx context.Context, a *attempt, failure *tasks.Failure, v verdict) {
+	delay := time.Duration(0)
+	count := func(r *Run) { r.Attempts-- }
+	if v == tryAgain {
+		delay = handBackDelay(a.claim.Run().Attempts)
+		count = func(r *Run) { r.HandedBack++ }
+	}
+	last := p.flush(ctx, a)
+	err := p.persist(ctx, a, "hand the task back", func(ctx context.Context) error {
+		return a.claim.Save(ctx, func(r *Run) { count(r); r.LogSequence = last })
+	})
+	if err != nil {
+		a.log.Warn("the task could not be handed back; it is redelivered when its ack wait ends", zap.Error(err))
+		return
+	}
+	a.stream.Retried(ctx, failure, delay)
+	a.log.Warn("task handed back", zap.String("step", string(failure.Stage)), zap.String("reason", string(failure.Reason)),
+		zap.String("error", failure.Error()), zap.Duration("delay", delay))
+	p.handBack(ctx, a, delay)
+}
+
+// handBackDelay grows with the attempts, so that a platform fault that lasts
+// does not use them up in seconds: 15 s, 60 s, with a quarter of jitter.
+func handBackDelay(attempts int) time.Duration {
+	base := 15 * time.Second
+	for range attempts - 1 {
+		base *= 4
+	}
+	return base + rand.N(base/4)
+}
+
+// handBack uses the queue's verb and counts it.
+func (p *Pool) handBack(ctx context.Context, a *attempt, delay time.Duration) {
+	p.options.Metrics.settled("retry")
+	if err := a.delivery.Retry(ctx, delay); err != nil {
+		a.log.Warn("hand the message back; it is redelivered when its ack wait ends", zap.Error(err))
+	}
+}
+
+// finish makes the outcome the task's: first into the run record, which refuses
+// it where somebody else has claimed the task since.
+func (p *Pool) finish(ctx context.Context, a *attempt, outcome tasks.Outcome) {
+	last := p.flush(ctx, a)
+	settlement := a.stream.Compose(outcome)
+	settlement.DeadLetter = a.invalid != nil
+	err := p.persist(ctx, a, "record the outcome", func(ctx context.Context) error {
+		return a.claim.Save(ctx, func(r *Run) { r.Outcome, r.LogSequence = &settlement, last })
+	})
+	if err != nil {
+		p.unfinished(a, err)
+		return
+	}
+	p.complete(ctx, a, settlement)
+}
+
+// flush waits for the log's lines, within its own limit.
+func (p *Pool) flush(ctx context.Context, a *attempt) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	last, err := a.stream.Flush(ctx)
+	if err != nil {
+		a.log.Warn("log lines were lost", zap.Uint64("last_line", last), zap.Error(err))
+	}
+	return last
+}
+
+// complete says everything that a recorded outcome calls for. Each step may be
+// repeated; a crash between two of them is completed by the next owner.
+func (p *Pool) complete(ctx context.Context, a *attempt, s Settlement) {
+	steps := []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"write the terminal record", func(ctx context.Context) (err error) { s, err = a.stream.End(ctx, s); return err }},
+		{"publish the outcome", func(ctx context.Context) error { return a.stream.Announce(ctx, s) }},
+		{"end the log", func(ctx context.Context) error { return a.stream.EndLog(ctx, s) }},
+		{"acknowledge the message", func(ctx context.Context) error { return p.acknowledge(ctx, a, s) }},
+		{"delete the run record", a.claim.Delete},
+	}
+	for _, step := range steps {
+		if err := p.persist(ctx, a, step.what, step.do); err != nil {
+			p.unfinished(a, err)
+			return
+		}
+	}
+	p.settled(a, s)
+}
+
+// acknowledge ends the message: into the dead letters where it is not valid.
+func (p *Pool) acknowledge(ctx context.Context, a *attempt, s Settlement) error {
+	if !s.DeadLetter {
+		return a.delivery.Done(ctx)
+	}
+	return a.delivery.Discard(ctx, DeadLetter{ID: s.TaskID, Reason: s.Reason, Message: s.Message, Attempt: s.Attempt})
+}
+
+// unfinished says why a settlement stopped half-way.
+func (p *Pool) unfinished(a *attempt, err error) {
+	if errors.Is(err, ErrClaimLost) {
+		a.log.Warn("another worker owns the task")
+		p.options.Metrics.settled("lost")
+		return
+	}
+	a.log.Error("the outcome could not be delivered; whoever gets the task next completes it", zap.Error(err))
+	p.options.Metrics.settled("undelivered")
+}
+
+// settled logs and counts a task that has ended.
+func (p *Pool) settled(a *attempt, s Settlement) {
+	p.options.Metrics.ended(s, time.Since(a.started))
+	p.options.Metrics.settled("done")
+	fields := []zap.Field{zap.String("outcome", s.Status), zap.Duration("took", time.Since(a.started).Round(time.Millisecond))}
+	if !s.Succeeded() {
+		fields = append(fields, zap.String("step", string(s.Stage)), zap.String("reason", string(s.Reason)), zap.String("error", s.Message))
+	}
+	a.log.Info("task settled", fields...)
+	if p.options.OnSettled != nil {
+		p.options.OnSettled(s)
+	}
+}
+
+// persist repeats a step that must not be left out until it succeeds, the claim
+// is lost, or ctx ends. NATS may be away for as long as it likes.
+func (p *Pool) persist(ctx context.Context, a *attempt, what string, do func(context.Context) error) error {
+	wait := backoff{first: 100 * time.Millisecond, most: 2 * time.Second}
+	for {
+		err := do(ctx)
+		if err == nil || errors.Is(err, ErrClaimLost) {
+			return err
+		}
+		a.log.Warn(what, zap.Error(err))
+		if !wait.pause(ctx) {
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+// removeDir removes the work directory of the attempt, whatever its end was.
+func (p *Pool) removeDir(a *attempt) {
+	if a.dir == "" {
+		return
+	}
+	if err := p.options.Workspace.Remove(a.dir); err != nil {
+		a.log.Warn("remove the work directory", zap.Error(err))
+	}
+}

@@ -1,0 +1,216 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/logging"
+	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+// maxLost is how many workers may die of a task: the next one ends it.
+const maxLost = 2
+
+// attempt is one delivery on its way through a slot.
+type attempt struct {
+	delivery Delivery
+	task     tasks.Task
+	// invalid is set where the task could not be decoded.
+	invalid  *tasks.Failure
+	claim    Claim
+	stream   Stream
+	progress *progress
+	dir      string
+	started  time.Time
+	deadline time.Time
+	redactor *redact.Redactor
+	log      *zap.Logger
+}
+
+// work takes one delivery to its end. It never panics and returns when nothing
+// of the delivery runs any more.
+func (p *Pool) work(ctx context.Context, delivery Delivery) {
+	p.options.Metrics.fetched(delivery.Message())
+	p.options.Metrics.busy(1)
+	defer p.options.Metrics.busy(-1)
+
+	beat := p.startHeartbeat(ctx, delivery)
+	defer beat.stop()
+
+	a := p.read(delivery)
+	if a.task.ID == "" || (a.invalid != nil && !a.task.Identified()) {
+		p.discard(ctx, a)
+		return
+	}
+	if !p.inflight.begin(a.task.ID) {
+		p.handBack(ctx, a, p.options.Heartbeat)
+		return
+	}
+	defer p.inflight.end(a.task.ID)
+	p.own(ctx, a)
+}
+
+// read decodes the delivery and prepares what logs and events need to know.
+func (p *Pool) read(delivery Delivery) *attempt {
+	task, err := delivery.Decode()
+	a := &attempt{delivery: delivery, task: task, started: time.Now()}
+	if err != nil {
+		a.invalid = tasks.AsFailure(err)
+	}
+	a.redactor = p.options.Redactor.With(task.Secrets()...)
+	a.log = logging.WithRedactor(p.options.Log, a.redactor).With(
+		zap.String("task_id", task.ID), zap.String("task", string(task.Kind)),
+		zap.String("trace_id", traceID(delivery.Message().Traceparent)))
+	return a
+}
+
+// own claims the run and carries the task to its settlement.
+func (p *Pool) own(ctx context.Context, a *attempt) {
+	ended, err := p.claim(ctx, a)
+	if err != nil {
+		p.notClaimed(ctx, a, err)
+		return
+	}
+	run := a.claim.Run()
+	a.log = a.log.With(zap.Int("attempt", run.Attempts))
+	a.deadline = time.Now().Add(p.options.TaskTimeout - a.claim.Age())
+	a.stream, err = p.publisher.Open(ctx, Subject{Task: a.task, Run: run, Message: a.delivery.Message(), Redactor: a.redactor})
+	if err != nil {
+		a.log.Warn("open the task's stream", zap.Error(err))
+		p.handBack(ctx, a, p.options.Heartbeat)
+		return
+	}
+	defer a.stream.Close()
+	a.progress = newProgress(a.stream, a.task.Kind, p.options.Metrics)
+
+	switch {
+	case run.Outcome != nil:
+		p.complete(ctx, a, *run.Outcome)
+	case ended != nil:
+		p.complete(ctx, a, *ended)
+	default:
+		result, err := p.execute(ctx, a)
+		p.settle(ctx, a, result, err)
+	}
+}
+
+// claim looks whether the task has ended and makes its run ours.
+func (p *Pool) claim(ctx context.Context, a *attempt) (ended *Settlement, err error) {
+	ended, err = p.publisher.Ended(ctx, a.task.ID)
+	if err != nil {
+		return nil, err
+	}
+	a.claim, err = p.runs.Claim(ctx, a.task.ID, ended != nil)
+	if errors.Is(err, ErrNoRun) && p.options.OnSettled != nil {
+		p.options.OnSettled(*ended)
+	}
+	return ended, err
+}
+
+// notClaimed ends a delivery whose run is not ours: a duplicate of a task that
+// has ended is acknowledged, anything else is handed back.
+func (p *Pool) notClaimed(ctx context.Context, a *attempt, err error) {
+	if !errors.Is(err, ErrNoRun) {
+		a.log.Warn("claim the task", zap.Error(err))
+		p.handBack(ctx, a, p.options.Heartbeat)
+		return
+	}
+	a.log.Info("the task has ended already; nothing is done again")
+	p.publisher.Duplicate(ctx, a.task.ID)
+	p.options.Metrics.settled("duplicate")
+	if err := a.delivery.Done(ctx); err != nil {
+		a.log.Warn("acknowledge a duplicate", zap.Error(err))
+	}
+}
+
+// execute runs the task under its deadline, behind the panic barrier.
+func (p *Pool) execute(ctx context.Context, a *attempt) (result tasks.Result, err error) {
+	if a.invalid != nil {
+		return result, a.invalid
+	}
+	run := a.claim.Run()
+	if run.Lost() >= maxLost {
+		return result, tasks.Fail(tasks.ReasonWorkerLost, fmt.Sprintf("%d workers that ran the task died", run.Lost()), nil)
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, a.deadline, tasks.ErrTimeout)
+	defer cancel()
+	if a.dir, err = p.options.Workspace.Create(a.task.ID); err != nil {
+		return result, err
+	}
+	if err := p.start(ctx, a); err != nil {
+		return result, err
+	}
+	a.log.Info("task started", zap.Duration("remaining", time.Until(a.deadline).Round(time.Millisecond)))
+	at := tasks.Attempt{Dir: a.dir, Last: run.Attempts >= p.options.MaxAttempts}
+	return p.handle(ctx, a, at)
+}
+
+// start publishes IN_PROGRESS, once for each task id, before any work.
+func (p *Pool) start(ctx context.Context, a *attempt) error {
+	if a.task.Kind.IsDeploy() && !a.claim.Run().Announced {
+		if err := p.persist(ctx, a, "publish IN_PROGRESS", a.stream.Started); err != nil {
+			return err
+		}
+		announced := func(r *Run) { r.Announced = true }
+		save := func(ctx context.Context) error { return a.claim.Save(ctx, announced) }
+		if err := p.persist(ctx, a, "note IN_PROGRESS", save); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handle calls the handler; a panic is an internal error with its stack in the log.
+func (p *Pool) handle(ctx context.Context, a *attempt, at tasks.Attempt) (result tasks.Result, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.options.Metrics.panicked()
+			a.log.Error("panic in a step", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+			err = tasks.Fail(tasks.ReasonInternal, "", fmt.Errorf("panic: %v", r))
+		}
+	}()
+	defer func() { a.progress.finish(err) }()
+	result, err = p.handler.Handle(ctx, a.task, at, a.progress)
+	if err != nil && ctx.Err() != nil {
+		// The cause beats the error that the interrupted step returned.
+		err = context.Cause(ctx)
+	}
+	return result, err
+}
+
+// discard puts away a message that names no task.
+func (p *Pool) discard(ctx context.Context, a *attempt) {
+	failure := a.invalid
+	if failure == nil {
+		failure = tasks.Fail(tasks.ReasonInvalidTask, "the task has no id", nil)
+	}
+	message := a.redactor.String(failure.Message)
+	a.log.Warn("task refused", zap.String("reason", string(failure.Reason)), zap.String("error", message))
+	letter := DeadLetter{ID: a.task.ID, Reason: failure.Reason, Message: message, Attempt: a.delivery.Message().Deliveries}
+	err := p.persist(ctx, a, "write the dead letter", func(ctx context.Context) error {
+		return a.delivery.Discard(ctx, letter)
+	})
+	if err == nil {
+		p.options.Metrics.settled("discard")
+		p.options.Metrics.refused(failure.Reason)
+	}
+	if p.options.OnSettled != nil {
+		p.options.OnSettled(Settlement{Status: StatusFailed, Reason: failure.Reason, Message: message, DeadLetter: true})
+	}
+}
+
+// traceID returns the trace id of a W3C traceparent, or nothing.
+func traceID(traceparent string) string {
+	parts := strings.Split(traceparent, "-")
+	if len(parts) < 4 || len(parts[1]) != 32 {
+		return ""
+	}
+	return parts[1]
+}
