@@ -23,6 +23,9 @@ const (
 	batchLines = 256
 )
 
+// errBusy says that the connection takes no more lines at once.
+var errBusy = errors.New("publish log lines: the connection takes no more")
+
 // entry is one log line or one run event, in the order in which they came.
 type entry struct {
 	line   logLine
@@ -53,16 +56,24 @@ type buildLog struct {
 	dropped  int
 	busy     bool
 
-	// Only the goroutine uses these until flush has returned.
+	// plain is true where no stream keeps build logs.
+	plain bool
+	// sequence is the goroutine's until flush has returned.
 	sequence uint64
-	plain    bool
-	decided  bool
 }
 
-func startBuildLog(p *Publisher, about worker.Subject, sequence uint64) *buildLog {
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:contextcheck // lives as long as the stream; Close ends it
+// logStart is where a log goes on and how it goes out.
+type logStart struct {
+	// after is the number of the last line that is out.
+	after uint64
+	plain bool
+}
+
+// startBuildLog starts the goroutine. It outlives ctx: close ends it.
+func startBuildLog(ctx context.Context, p *Publisher, about worker.Subject, start logStart) *buildLog {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &buildLog{
-		publisher: p, about: about, cancel: cancel, sequence: sequence,
+		publisher: p, about: about, cancel: cancel, sequence: start.after, plain: start.plain,
 		wake: make(chan struct{}, 1), idle: closedChannel(), phase: tasks.StageAccept.Phase(),
 	}
 	l.done.Go(func() { l.run(ctx) })
@@ -202,24 +213,11 @@ func (l *buildLog) sendLines(ctx context.Context, lines []*nats.Msg) {
 }
 
 // try publishes the lines and returns how many from the front the server has.
-// Whether a stream covers the subject shows in the answer to the first line.
 func (l *buildLog) try(ctx context.Context, lines []*nats.Msg) (int, error) {
 	if l.plain {
 		return l.tryPlain(lines)
 	}
-	if l.decided {
-		return l.tryStored(ctx, lines)
-	}
-	sent, err := l.tryStored(ctx, lines[:1])
-	switch {
-	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
-		// The server has passed it on to whoever listens: it is out.
-		l.plain, l.decided = true, true
-		return 1, nil
-	case err == nil:
-		l.decided = true
-	}
-	return sent, err
+	return l.tryStored(ctx, lines)
 }
 
 func (l *buildLog) tryStored(ctx context.Context, lines []*nats.Msg) (int, error) {
@@ -255,7 +253,7 @@ func awaitInOrder(ctx context.Context, futures []jetstream.PubAckFuture, want in
 		}
 	}
 	if len(futures) < want {
-		return len(futures), errors.New("publish log lines: the connection takes no more")
+		return len(futures), errBusy
 	}
 	return want, nil
 }
@@ -296,26 +294,57 @@ func (l *buildLog) flush(ctx context.Context) (uint64, error) {
 	l.mu.Lock()
 	idle := l.idle
 	l.mu.Unlock()
-	select {
-	case <-idle:
-	case <-ctx.Done():
+	if err := l.await(ctx, idle); err != nil {
 		l.close()
-		return l.sequence, fmt.Errorf("wait for the last log lines: %w", context.Cause(ctx))
+		return l.sequence, fmt.Errorf("wait for the last log lines: %w", err)
 	}
 	if l.plain {
-		return l.sequence, l.publisher.nc.FlushWithContext(ctx)
+		return l.sequence, l.flushConnection(ctx)
 	}
 	return l.sequence, nil
 }
 
+// flushConnection returns when the server has what was sent without an answer.
+func (l *buildLog) flushConnection(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.publisher.options.Timeout)
+	defer cancel()
+	return l.publisher.nc.FlushWithContext(ctx)
+}
+
+// await waits for idle. A server that is away is waited for, because no outcome
+// can be said without it either; one that is there must take the lines in time.
+func (l *buildLog) await(ctx context.Context, idle <-chan struct{}) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	limit := l.publisher.options.FlushTimeout
+	since := time.Now()
+	for {
+		select {
+		case <-idle:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+		if !l.publisher.nc.IsConnected() {
+			since = time.Now()
+		} else if time.Since(since) > limit {
+			return fmt.Errorf("the server has not taken them within %s", limit)
+		}
+	}
+}
+
 // publishEnd sends the end of the log the way its lines went.
 func (l *buildLog) publishEnd(ctx context.Context, e worker.Event) error {
-	err := l.publisher.publish(ctx, "build.log.end", e)
-	if errors.Is(err, errUncovered) {
-		// The server has passed it on to whoever listens.
-		return nil
+	if !l.plain {
+		return l.publisher.publish(ctx, "build.log.end", e)
 	}
-	return err
+	msg := message(e)
+	msg.Header.Set(nats.MsgIdHdr, e.Key)
+	if err := l.publisher.nc.PublishMsg(msg); err != nil {
+		return fmt.Errorf("publish %s: %w", e.Subject, err)
+	}
+	return l.flushConnection(ctx)
 }
 
 // close ends the goroutine and waits for it.

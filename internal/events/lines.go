@@ -70,14 +70,15 @@ func (w *lineWriter) emit() {
 	w.partial, w.skipped = w.partial[:0], 0
 }
 
-// cleanLine hides secrets, makes the line safe for a terminal and cuts it.
+// cleanLine makes the line safe for a terminal, hides secrets and cuts it, in
+// this order: cleaning can join the halves of a secret, and cutting can leave
+// one.
 func cleanLine(redactor *redact.Redactor, raw string, skipped int) string {
-	line := redactor.String(raw)
+	line := redactor.String(redact.CleanLine(raw))
 	if skipped > 0 {
 		line = line[:max(0, len(line)-margin)]
 		skipped += margin
 	}
-	line = redact.CleanLine(line)
 	if len(line) <= maxLine && skipped == 0 {
 		return line
 	}

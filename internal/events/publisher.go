@@ -24,8 +24,11 @@ type Options struct {
 	// Timeout bounds one request to the server; 5 s where 0. A request to a node
 	// without a leader may never be answered.
 	Timeout time.Duration
-	Log     *zap.Logger
-	Metrics *Metrics
+	// FlushTimeout is how long a connected server may take for the last log
+	// lines; 10 s where 0. A log never keeps an outcome back for longer.
+	FlushTimeout time.Duration
+	Log          *zap.Logger
+	Metrics      *Metrics
 }
 
 // Publisher publishes what happens to tasks. It is safe for concurrent use.
@@ -41,6 +44,9 @@ var _ worker.Publisher = (*Publisher)(nil)
 func NewPublisher(nc *nats.Conn, js jetstream.JetStream, options Options) *Publisher {
 	if options.Timeout <= 0 {
 		options.Timeout = 5 * time.Second
+	}
+	if options.FlushTimeout <= 0 {
+		options.FlushTimeout = 10 * time.Second
 	}
 	return &Publisher{nc: nc, js: js, options: options}
 }
@@ -60,8 +66,7 @@ func (p *Publisher) Uncovered(ctx context.Context) ([]string, error) {
 	return missing, nil
 }
 
-// errUncovered says that a subject has no stream. Plain subscribers have the
-// message all the same.
+// errUncovered says that a subject has no stream.
 var errUncovered = errors.New("no stream covers this subject")
 
 // conflict reports a compare-and-set that somebody else won. Replicated
@@ -105,11 +110,7 @@ func (p *Publisher) Duplicate(ctx context.Context, id string) {
 func (p *Publisher) publish(ctx context.Context, kind string, e worker.Event, opts ...jetstream.PublishOpt) error {
 	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
-	msg := nats.NewMsg(e.Subject)
-	msg.Data = e.Body
-	for name, value := range e.Header {
-		msg.Header.Set(name, value)
-	}
+	msg := message(e)
 	if e.Key != "" {
 		opts = append(opts, jetstream.WithMsgID(e.Key))
 	}
@@ -123,4 +124,13 @@ func (p *Publisher) publish(ctx context.Context, kind string, e worker.Event, op
 		return fmt.Errorf("publish %s: %w", e.Subject, err)
 	}
 	return nil
+}
+
+func message(e worker.Event) *nats.Msg {
+	msg := nats.NewMsg(e.Subject)
+	msg.Data = e.Body
+	for name, value := range e.Header {
+		msg.Header.Set(name, value)
+	}
+	return msg
 }

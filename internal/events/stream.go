@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -27,48 +28,57 @@ var _ worker.Stream = (*Stream)(nil)
 // Open starts the task's stream. Its one goroutine ends with Close.
 func (p *Publisher) Open(ctx context.Context, about worker.Subject) (worker.Stream, error) {
 	s := &Stream{publisher: p, about: about}
-	var first uint64
-	if d := about.Task.Deploy; d != nil && about.Run.Claims > 1 {
-		last, err := p.lastLine(ctx, d.DeploymentID)
-		if err != nil {
-			return nil, err
-		}
-		first = max(last, about.Run.LogSequence)
+	start, err := p.logStart(ctx, about)
+	if err != nil {
+		return nil, err
 	}
-	s.log = startBuildLog(p, about, first)
+	s.log = startBuildLog(ctx, p, about, start)
 	s.stdout = &lineWriter{log: s.log, output: "stdout"}
 	s.stderr = &lineWriter{log: s.log, output: "stderr"}
 	return s, nil
 }
 
-// lastLine returns the number of the deployment's last stored log line; 0 where
-// no stream keeps them or we may not read it.
-func (p *Publisher) lastLine(ctx context.Context, deploymentID string) (uint64, error) {
-	if p.options.Stream == "" {
-		return 0, nil
+// logStart finds out whether a stream keeps the task's log and, where a run goes
+// on, the number of its last line. Where we may not ask, lines go out plain: a
+// stream that is there stores them all the same.
+func (p *Publisher) logStart(ctx context.Context, about worker.Subject) (logStart, error) {
+	start := logStart{after: about.Run.LogSequence, plain: true}
+	if about.Task.Deploy == nil || p.options.Stream == "" {
+		return start, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
-	subject := p.options.Subjects.BuildLog(deploymentID)
+	subject := p.options.Subjects.BuildLog(about.Task.Deploy.DeploymentID)
 	name, err := p.js.StreamNameBySubject(ctx, subject)
-	if err != nil {
-		return 0, nil //nolint:nilerr // no stream, or none that we may see: the run record has a number, too
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return start, nil
 	}
-	stream, err := p.js.Stream(ctx, name)
 	if err != nil {
-		return 0, nil //nolint:nilerr // as above
+		return start, fmt.Errorf("look for the stream of %s: %w", subject, err)
 	}
-	msg, err := stream.GetLastMsgForSubject(ctx, subject)
+	start.plain = false
+	if about.Run.Claims > 1 {
+		start.after = max(start.after, p.lastLine(ctx, name, subject))
+	}
+	return start, nil
+}
+
+// lastLine returns the number of the last stored log line; 0 where there is none
+// or we may not read it: the run record has a number, too.
+func (p *Publisher) lastLine(ctx context.Context, stream, subject string) uint64 {
+	handle, err := p.js.Stream(ctx, stream)
 	if err != nil {
-		return 0, nil //nolint:nilerr // as above
+		return 0
+	}
+	msg, err := handle.GetLastMsgForSubject(ctx, subject)
+	if err != nil {
+		return 0
 	}
 	var line struct {
 		Sequence uint64 `json:"sequence"`
 	}
-	if err := json.Unmarshal(msg.Data, &line); err != nil {
-		return 0, fmt.Errorf("read the last log line of %s: %w", deploymentID, err)
-	}
-	return line.Sequence, nil
+	_ = json.Unmarshal(msg.Data, &line)
+	return line.Sequence
 }
 
 // Stage announces the stage in the log's phase and as a run event.

@@ -28,7 +28,7 @@ type detailed struct{}
 
 func (detailed) Error() string { return "short " + secret }
 
-func (detailed) Format(s fmt.State, _ rune) { fmt.Fprint(s, "long "+secret) }
+func (detailed) Format(s fmt.State, _ rune) { _, _ = fmt.Fprint(s, "long "+secret) }
 
 type object struct{}
 

@@ -181,10 +181,17 @@ func (c *claim) Delete(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	err := c.runs.stream.DeleteMsg(ctx, c.revision)
-	if err == nil || isGone(err) {
+	if err == nil || c.isGone(ctx) {
 		return nil
 	}
 	return fmt.Errorf("delete the run of %s: %w", c.id, err)
+}
+
+// isGone reports whether the claim's message is not there any more. The answer
+// to a delete does not tell that from other errors.
+func (c *claim) isGone(ctx context.Context) bool {
+	_, err := c.runs.stream.GetMsg(ctx, c.revision)
+	return errors.Is(err, jetstream.ErrMsgNotFound)
 }
 
 // readTime returns the server's time of the claim's message.
@@ -201,14 +208,4 @@ func (c *claim) readTime(ctx context.Context) (time.Time, error) {
 func isConflict(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && (api.ErrorCode == 10071 || api.ErrorCode == 10164)
-}
-
-// isGone reports a message that is not there to be deleted: the server says so
-// with 10043 (no message found) or 10057 (delete failed).
-func isGone(err error) bool {
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return true
-	}
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == 10043 || api.ErrorCode == 10057 || api.ErrorCode == 10037)
 }

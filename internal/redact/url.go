@@ -30,10 +30,26 @@ func URL(s string) string {
 func urlEnd(s string) int {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c == 0x7f || strings.IndexByte("\"'`<>", c) >= 0 {
-			return i
+			s = s[:i]
+			break
 		}
 	}
-	return len(s)
+	return nextURL(s)
+}
+
+// nextURL returns where the next URL begins in a list of them, or in a path
+// that holds one. In a query that does not count: all of it goes.
+func nextURL(s string) int {
+	place, _, _ := strings.Cut(s, "?")
+	i := strings.Index(place, "://")
+	if i < 0 {
+		return len(s)
+	}
+	before := strings.TrimRight(s[:i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")
+	if before == "" || strings.IndexByte(",;/|", before[len(before)-1]) < 0 {
+		return len(s)
+	}
+	return len(before)
 }
 
 // bareURL takes "user:password@host:port/path?query" and returns "host:port/path".

@@ -26,7 +26,10 @@ func TestURL(t *testing.T) {
 		`{\"url\":\"https://b.example/a?t=abc\"}`:               `{\"url\":\"https://b.example/a\"}`,
 		"nats://user:secret@one:4222,nats://two:4222":           "nats://one:4222,nats://two:4222",
 		"https://host/repo.git#main:dir":                        "https://host/repo.git#main:dir",
-		"://":                                                   "://",
+		"nats://one:4222,tls://token@two,ws://u:p@three:1":      "nats://one:4222,tls://two,ws://three:1",
+		"https://proxy.example/https://u:p@host/x?q=1":          "https://proxy.example/https://host/x",
+		"https://h/?next=https://u:p@other&token=abc":           "https://h/",
+		"://": "://",
 	} {
 		if got := redact.URL(in); got != want {
 			t.Errorf("URL(%q) = %q, want %q", in, got, want)

@@ -68,7 +68,7 @@ func (a *adapters) handler(cfg config.Config) *tasks.Handler {
 	}, policy(cfg))
 }
 
-func newRenderer() *pack.Renderer { return pack.New(packs.FS, pack.Options{}) }
+func newRenderer() *pack.Renderer { return pack.New(packs.Files(), pack.Options{}) }
 
 // policy is what the settings decide for every task.
 func policy(cfg config.Config) tasks.Policy {

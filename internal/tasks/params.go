@@ -67,8 +67,8 @@ func fromBase64(text string) json.RawMessage {
 // quote a character of the text.
 func checkJSON(raw []byte) error {
 	var syntax *json.SyntaxError
-	var any json.RawMessage
-	err := json.Unmarshal(raw, &any)
+	var whole json.RawMessage
+	err := json.Unmarshal(raw, &whole)
 	if errors.As(err, &syntax) {
 		return fmt.Errorf("no valid JSON at byte %d of %d", syntax.Offset, len(raw))
 	}

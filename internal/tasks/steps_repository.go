@@ -40,12 +40,8 @@ func (h *Handler) clone(ctx context.Context, r *run) error {
 // configure writes the deployment's HCL, reads it back, and goes on with what
 // it has read: what was parsed is what runs.
 func (h *Handler) configure(_ context.Context, r *run) error {
-	plan, err := h.planFor(r)
-	if err != nil {
-		return err
-	}
-	r.plan = plan
-	text, err := h.parts.Configurer.Project(plan)
+	r.plan = h.planFor(r)
+	text, err := h.parts.Configurer.Project(r.plan)
 	if err != nil {
 		return err
 	}
@@ -102,22 +98,22 @@ func (h *Handler) build(ctx context.Context, r *run) error {
 }
 
 // planFor decides what the params leave open: the builder and the image's full name.
-func (h *Handler) planFor(r *run) (Plan, error) {
+func (h *Handler) planFor(r *run) Plan {
 	d := r.task.Deploy
 	plan := Plan{Deploy: d, ImageName: d.ImageName, ImageTag: d.ImageTag, Builder: BuilderNoop}
 	if !r.task.Kind.FromRepository() {
-		return plan, nil
+		return plan
 	}
 	plan.Builder = d.Build.Builder
 	if plan.Builder == BuilderDetect {
 		plan.Builder = detectBuilder(r)
 	}
 	if plan.Builder == BuilderNoop {
-		return plan, nil
+		return plan
 	}
 	plan.ImageName = h.pushName(d)
 	plan.Push = !bool(d.Build.DisablePush) && d.Deployer != DeployerNoop
-	return plan, nil
+	return plan
 }
 
 // detectBuilder chooses csdocker where the root directory has a Dockerfile.

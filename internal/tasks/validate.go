@@ -153,5 +153,5 @@ func (d *decoder) check(path, text string, check textCheck) {
 // carriesAddress reports whether the text looks like a URL, in which a token
 // may stand.
 func carriesAddress(text string) bool {
-	return strings.ContainsAny(text, "@") || strings.Contains(text, "://")
+	return strings.Contains(text, "@") || strings.Contains(text, "://")
 }

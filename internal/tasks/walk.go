@@ -51,6 +51,13 @@ func (d *decoder) mismatch(at place, want string, raw json.RawMessage) {
 	d.reportFinding(f)
 }
 
+// shapeless reports what is no object or list where one belongs. It is not
+// shown: it may be the same object once more encoded, with secrets inside.
+func (d *decoder) shapeless(at place, want string, raw json.RawMessage) {
+	at.rule.hidden = true
+	d.mismatch(at, want, raw)
+}
+
 // place is where in the task a value stands and what its tag demands.
 type place struct {
 	path string
@@ -75,7 +82,7 @@ func members(raw json.RawMessage) (map[string]json.RawMessage, bool) {
 func (d *decoder) object(raw json.RawMessage, into reflect.Value, at place) {
 	fields, ok := members(raw)
 	if !ok {
-		d.mismatch(at, "an object", raw)
+		d.shapeless(at, "an object", raw)
 		return
 	}
 	for i := range into.NumField() {
@@ -148,7 +155,7 @@ func (d *decoder) composite(raw json.RawMessage, into reflect.Value, at place) {
 func (d *decoder) list(raw json.RawMessage, into reflect.Value, at place) {
 	var items []json.RawMessage
 	if jsonType(raw) != "a list" || json.Unmarshal(raw, &items) != nil {
-		d.mismatch(at, "a list", raw)
+		d.shapeless(at, "a list", raw)
 		return
 	}
 	into.Set(reflect.MakeSlice(into.Type(), len(items), len(items)))
@@ -161,7 +168,7 @@ func (d *decoder) list(raw json.RawMessage, into reflect.Value, at place) {
 func (d *decoder) texts(raw json.RawMessage, into reflect.Value, at place) {
 	fields, ok := members(raw)
 	if !ok {
-		d.mismatch(at, "an object of strings", raw)
+		d.shapeless(at, "an object of strings", raw)
 		return
 	}
 	into.Set(reflect.MakeMapWithSize(into.Type(), len(fields)))

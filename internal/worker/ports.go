@@ -176,8 +176,9 @@ type Stream interface {
 	tasks.Reporter
 	// Started publishes IN_PROGRESS and returns when the server has it.
 	Started(ctx context.Context) error
-	// Flush returns when every line written so far is out, or the context ends.
-	// It returns the number of the last line. No line may follow it.
+	// Flush returns when every line written so far is out. It waits for as long
+	// as the server is away, but not long for one that is there, and not past the
+	// context. It returns the number of the last line. No line may follow it.
 	Flush(ctx context.Context) (lastLine uint64, err error)
 	// Compose makes the settlement of an outcome. It publishes nothing.
 	Compose(outcome tasks.Outcome) Settlement

@@ -11,10 +11,6 @@ import (
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
-// flushTimeout bounds the wait for log lines that are still on their way: a
-// log never keeps an outcome back for long.
-const flushTimeout = 10 * time.Second
-
 // settle is the only exit of a task that was executed: it classifies, and then
 // says nothing, hands the task back or ends it.
 func (p *Pool) settle(work context.Context, a *attempt, result tasks.Result, err error) {
@@ -187,10 +183,8 @@ func (p *Pool) finish(ctx context.Context, a *attempt, outcome tasks.Outcome) {
 	p.complete(ctx, a, settlement)
 }
 
-// flush waits for the log's lines, within its own limit.
+// flush waits for the log's lines.
 func (p *Pool) flush(ctx context.Context, a *attempt) uint64 {
-	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
-	defer cancel()
 	last, err := a.stream.Flush(ctx)
 	if err != nil {
 		a.log.Warn("log lines were lost", zap.Uint64("last_line", last), zap.Error(err))

@@ -1,0 +1,81 @@
+package git
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+// The first request of every clone, and the type of its answer.
+const (
+	refsPath   = "/info/refs"
+	refsQuery  = "?service=git-upload-pack"
+	refsAnswer = "application/x-git-upload-pack-advertisement"
+)
+
+// newWebClient returns the client that asks a provider what git could not tell.
+// It follows no redirect and keeps no connection.
+func newWebClient(timeout time.Duration) *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       timeout,
+	}
+}
+
+// ask repeats git's first request where git's words were doubtful. It returns
+// the target's new place where the provider has moved it on the same host (a
+// renamed repository), or the failure: the one that git reported, or a truer one.
+func (c *Client) ask(ctx context.Context, t target, reported error) (target, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url()+refsPath+refsQuery, nil)
+	if err != nil {
+		return target{}, reported
+	}
+	// Providers tell git from a browser by this name.
+	request.Header.Set("User-Agent", "git/dispatchd")
+	if t.token.Set() {
+		request.Header.Set("Authorization", t.basic())
+	}
+	response, err := c.web.Do(request)
+	if err != nil {
+		return target{}, reported
+	}
+	_ = response.Body.Close()
+	switch {
+	case response.StatusCode/100 == 3:
+		return t.at(response.Header.Get("Location"), reported)
+	case response.StatusCode == http.StatusOK && response.Header.Get("Content-Type") != refsAnswer:
+		// A login page or a proxy: git takes it for a repository without branches.
+		return target{}, t.fail(tasks.ReasonGitUnavailable, "$host does not answer as a git server does", nil)
+	}
+	return target{}, reported
+}
+
+// at returns the target at the place that a redirect names, as long as it is a
+// repository of the same provider, which alone may see the token.
+func (t target) at(location string, reported error) (target, error) {
+	base := t.provider.base
+	to, err := base.Parse(location)
+	if err != nil || location == "" {
+		return target{}, reported
+	}
+	if to.Scheme != base.Scheme || !strings.EqualFold(to.Host, base.Host) || to.User != nil {
+		return target{}, t.fail(tasks.ReasonGitRejected,
+			fmt.Sprintf("$host redirects to %s, which is not followed", origin(to)), reported)
+	}
+	repository, inside := strings.CutPrefix(to.Path, base.Path+"/")
+	repository = strings.TrimSuffix(strings.TrimSuffix(repository, refsPath), ".git")
+	if !inside || checkRepository(repository, t.provider.groups) != nil || repository == t.repository {
+		return target{}, reported
+	}
+	t.repository = repository
+	return t, nil
+}
+
+// origin is a URL without anything that could be a secret.
+func origin(u *url.URL) string { return printable(u.Scheme+"://"+u.Host, 200) }

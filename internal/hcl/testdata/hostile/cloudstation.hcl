@@ -1,0 +1,70 @@
+project = "web"
+
+runner {
+  enabled = true
+}
+
+variable "registry_username" {
+  type      = string
+  default   = ""
+  sensitive = true
+  env       = ["REGISTRY_USERNAME"]
+}
+
+variable "registry_password" {
+  type      = string
+  default   = ""
+  sensitive = true
+  env       = ["REGISTRY_PASSWORD"]
+}
+
+variable "registry_token" {
+  type      = string
+  default   = ""
+  sensitive = true
+  env       = ["REGISTRY_TOKEN"]
+}
+
+variable "nomad_token" {
+  type      = string
+  default   = ""
+  sensitive = true
+  env       = ["NOMAD_TOKEN"]
+}
+
+variable "vault_secret_id" {
+  type      = string
+  default   = ""
+  sensitive = true
+  env       = ["VAULT_SECRET_ID"]
+}
+
+app "web" {
+  build {
+    use        = "csdocker"
+    name       = "web"
+    tag        = "latest"
+    context    = "."
+    dockerfile = "Dockerfile"
+    start_cmd  = "sh -c 'echo \"$HOME\" $${PATH%%:*} # // /* */'"
+    build_args = {
+      "for" = "$${x}"
+    }
+    secrets_path = "$$${a}$$$${b}%%%{c}\\$${d}\\"
+  }
+  registry {
+    use      = "docker"
+    image    = "registry.test/web"
+    tag      = "latest"
+    username = var.registry_username
+    password = var.registry_password
+  }
+  deploy {
+    use             = "nomad-pack"
+    deployment_name = "web"
+    pack            = "cloudstation"
+    use_embedded    = true
+    nomad_token     = var.nomad_token
+    variable_files  = ["vars.hcl"]
+  }
+}

@@ -1,0 +1,59 @@
+project = "api"
+
+runner {
+  enabled = true
+}
+
+variable "registry_username" {
+  type      = string
+  default   = ""
+  sensitive = true
+  env       = ["REGISTRY_USERNAME"]
+}
+
+variable "registry_password" {
+  type      = string
+  default   = ""
+  sensitive = true
+  env       = ["REGISTRY_PASSWORD"]
+}
+
+variable "registry_token" {
+  type      = string
+  default   = ""
+  sensitive = true
+  env       = ["REGISTRY_TOKEN"]
+}
+
+variable "nomad_token" {
+  type      = string
+  default   = ""
+  sensitive = true
+  env       = ["NOMAD_TOKEN"]
+}
+
+variable "vault_secret_id" {
+  type      = string
+  default   = ""
+  sensitive = true
+  env       = ["VAULT_SECRET_ID"]
+}
+
+app "api" {
+  build {
+    use        = "noop"
+    name       = "registry.test/team/app"
+    tag        = "1.2"
+    context    = "."
+    dockerfile = "Dockerfile"
+    start_cmd  = "serve --port 80"
+  }
+  deploy {
+    use             = "nomad-pack"
+    deployment_name = "api"
+    pack            = "cloudstation"
+    use_embedded    = true
+    nomad_token     = var.nomad_token
+    variable_files  = ["vars.hcl"]
+  }
+}

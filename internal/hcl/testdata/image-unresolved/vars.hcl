@@ -1,0 +1,37 @@
+job_name         = "api"
+count            = 1
+restart_attempts = 0
+restart_mode     = "fail"
+resources = {
+  cpu        = 200
+  memory     = 128
+  memory_max = 512
+  gpu        = 1
+}
+gpu_type                  = "L4"
+user_id                   = "7"
+alloc_id                  = "dep-2"
+project_id                = ""
+service_id                = "svc-2"
+uses_kv_engine            = false
+owner_uses_kv_engine      = false
+regions                   = ""
+private_registry          = "vault/path"
+private_registry_provider = "acr"
+user                      = "0"
+image                     = "registry.test/team/app:1.2"
+use_csi_volume            = true
+volume_name               = "vol_data"
+volume_mount_destination  = ["/data"]
+config_files              = []
+template                  = []
+network                   = []
+vault_linked_secrets      = []
+job_config = {
+  type             = "batch"
+  cron             = "0 3 * * *"
+  prohibit_overlap = true
+  payload          = ""
+  meta_required    = []
+}
+args = ["serve --port 80"]

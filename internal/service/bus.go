@@ -1,0 +1,86 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/natsconn"
+)
+
+// bus is the one connection to NATS.
+type bus struct {
+	nc *nats.Conn
+	js jetstream.JetStream
+	// denied gets the first subject that the server refuses us.
+	denied chan *natsconn.PermissionError
+}
+
+// errDenied says that the server does not permit us what we asked for.
+var errDenied = errors.New("not permitted by the NATS server")
+
+// connect opens the connection. Its errors begin with the words that callers of
+// run-once have always looked for.
+func connect(ctx context.Context, host Host) (*bus, error) {
+	b := &bus{denied: make(chan *natsconn.PermissionError, 1)}
+	nc, err := natsconn.Connect(ctx, b.options(host))
+	if err != nil {
+		return nil, fmt.Errorf("failed to initialize NATS: %w", err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("failed to initialize NATS: %w", err)
+	}
+	b.nc, b.js = nc, js
+	return b, nil
+}
+
+func (b *bus) options(host Host) natsconn.Options {
+	n, log := host.Config.NATS, host.Log
+	return natsconn.Options{
+		Servers: n.Servers, Seed: n.PrivateKey.Reveal(), Creds: n.Creds, CA: n.CA, Cert: n.Cert, Key: n.Key,
+		Name: "dispatchd " + host.Config.Worker.ID, ConnectTimeout: n.ConnectTimeout,
+		OnDisconnect: func(err error) { log.Warn("the connection to NATS is lost; work goes on and waits for it", zap.Error(err)) },
+		OnReconnect:  func() { log.Info("the connection to NATS is back") },
+		OnError: func(err error) {
+			log.Warn("NATS", zap.Error(err))
+			var denied *natsconn.PermissionError
+			if errors.As(err, &denied) {
+				b.noteDenied(denied)
+			}
+		},
+	}
+}
+
+// noteDenied keeps the first refusal: whoever waits for an answer that will
+// never come hears of it.
+func (b *bus) noteDenied(err *natsconn.PermissionError) {
+	select {
+	case b.denied <- err:
+	default:
+	}
+}
+
+// orDenied calls do and ends it with errDenied as soon as the server refuses a
+// subject: a forbidden request is otherwise only a time-out.
+func (b *bus) orDenied(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan error, 1)
+	go func() { done <- do(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case denied := <-b.denied:
+		cancel(denied)
+		<-done
+		return fmt.Errorf("%w: %w", errDenied, denied)
+	}
+}
+
+func (b *bus) close() { b.nc.Close() }
