@@ -64,17 +64,25 @@ Settings are environment variables: see "dispatchd config".`,
 		Example: `  dispatchd run                 # the service
   dispatchd submit task.json    # publish a task and follow it
   dispatchd config              # the settings in force`,
-		Version:       version().Number,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:          versionOrHelp,
 	}
-	root.SetVersionTemplate(versionLine() + "\n")
+	// Not cobra's own flag: its text is a template, and a program that links
+	// text/template's executor keeps every exported method.
+	root.Flags().BoolP("version", "v", false, "version for dispatchd")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newRun(), newRunOnce("run-once", false), newRunOnce("dispatch", true), newSubmit(), newRender(), newSchema(), newConfig(), newVersion())
 	return root
+}
+
+func versionOrHelp(cmd *cobra.Command, _ []string) error {
+	if asked, err := cmd.Flags().GetBool("version"); err != nil || !asked {
+		return errors.Join(err, cmd.Help())
+	}
+	return printVersion(cmd, nil)
 }
 
 // noArgs and oneFile say in one sentence what a command takes.

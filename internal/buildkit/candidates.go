@@ -47,7 +47,7 @@ func (t *sourceTree) nearest(wanted string, fits func(fs.DirEntry) bool) []strin
 			return fs.SkipAll
 		}
 		if err != nil || name == "." {
-			return nil
+			return nil //nolint:nilerr // see above
 		}
 		if entry.IsDir() && isCrowded(name) {
 			return fs.SkipDir

@@ -81,11 +81,11 @@ func diskUse(dir string, most int64) int64 {
 	var total int64
 	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // it has vanished
 		}
 		info, err := entry.Info()
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // it has vanished
 		}
 		total += max(block, (info.Size()+block-1)/block*block)
 		if total > most {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,6 +138,26 @@ func TestANomadThatIsNotWell(t *testing.T) {
 	}
 	_, err = client.Info(t.Context(), tasks.Cluster{})
 	wantFailure(t, err, tasks.ReasonNomadDown, "it cannot be reached")
+}
+
+func TestAnEndlessAnswerIsNotReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	var sent atomic.Int64
+	f.script("*", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		for chunk := make([]byte, 1<<20); ; {
+			n, err := w.Write(chunk)
+			if sent.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	})
+	_, err := f.client(t, nomad.Options{RequestTimeout: 8 * time.Second}).Info(t.Context(), tasks.Cluster{})
+	wantFailure(t, err, tasks.ReasonNomadDown)
+	if sent.Load() > 96<<20 {
+		t.Errorf("%d bytes were read of an endless answer", sent.Load())
+	}
 }
 
 func TestEachCallReturnsTheCauseOfItsContext(t *testing.T) {

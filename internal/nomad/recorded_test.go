@@ -126,6 +126,9 @@ func (f *fake) read(t *testing.T, path string) []byte {
 // and a map with free keys by any of its values.
 func compareShape(t *testing.T, where string, got, want any) {
 	t.Helper()
+	if strings.HasSuffix(where, ".Config") {
+		return // A driver's own configuration has any shape.
+	}
 	switch got := got.(type) {
 	case map[string]any:
 		other, ok := want.(map[string]any)
@@ -177,7 +180,7 @@ func isZero(value any) bool {
 
 // hasFreeKeys tells the objects whose keys are names that a job chose.
 func hasFreeKeys(where string) bool {
-	for _, end := range []string{"checks", "Details", "DimensionExhausted", "TaskGroups", "TaskStates", "FailedTGAllocs", "Config", "Meta"} {
+	for _, end := range []string{"checks", "Details", "DimensionExhausted", "TaskGroups", "TaskStates", "FailedTGAllocs", "Meta"} {
 		if strings.HasSuffix(where, end) {
 			return true
 		}

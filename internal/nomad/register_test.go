@@ -45,6 +45,18 @@ func TestRegisterMarksTheJobAndKnowsItAgain(t *testing.T) {
 	}
 }
 
+func TestRegisterPassesOverAStoppedVersionOfItsOwn(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.seed(webJob("service", 1))
+	f.deregister(discard{}, "web", false)
+	f.put(webJob("service", 2))
+	reg, err := f.client(t, nomad.Options{}).Register(t.Context(), tasks.Cluster{}, spec("t1"))
+	if err != nil || !reg.Resumed || reg.JobVersion != 0 {
+		t.Errorf("got %+v and %v, want version 0", reg, err)
+	}
+}
+
 // discard is a response that nobody reads.
 type discard struct{}
 

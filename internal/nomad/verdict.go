@@ -31,7 +31,7 @@ const supersedeGrace = 10 * time.Second
 // unchanged keeps its old one.
 func (w *watcher) deployment() *api.Deployment {
 	for _, d := range w.view.deployments {
-		if d.JobVersion == w.reg.JobVersion && d.JobSpecModifyIndex == w.reg.ModifyIndex {
+		if d.JobSpecModifyIndex == w.reg.ModifyIndex {
 			return d
 		}
 	}

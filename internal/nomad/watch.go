@@ -86,7 +86,8 @@ func newWatcher(s *session, reg tasks.Registration, rep tasks.Reporter) *watcher
 }
 
 // run feeds the view and judges it after each change and each tick. The feeds
-// and the followers of the output end with it.
+// and the followers of the output end with it: all it starts, also late, hangs
+// on the context that it ends.
 func (w *watcher) run(ctx context.Context) (tasks.Deployed, error) {
 	feeding, stop := context.WithCancel(ctx)
 	var feeds sync.WaitGroup
@@ -106,7 +107,7 @@ func (w *watcher) run(ctx context.Context) (tasks.Deployed, error) {
 			}
 		case <-ticker.C:
 		}
-		if done, deployed, err := w.judge(ctx); done {
+		if done, deployed, err := w.judge(feeding); done {
 			return deployed, err
 		}
 	}

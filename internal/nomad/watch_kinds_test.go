@@ -44,6 +44,33 @@ func TestWatchSaysWhatDoesNotFit(t *testing.T) {
 	}
 }
 
+func TestWatchPrefersTheCauseToTheMissingRoom(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	reg := f.seed(webJob("service", 1))
+	f.setDeployment(reg, "running", "Deployment is running", one)
+	f.setAllocs("web", alloc(reg, "aaaaaaaa-1", "failed", ptr(false), dead(0, event("Setup Failure", "no volume"))))
+	metric := &api.AllocationMetric{NodesEvaluated: 1, DimensionExhausted: map[string]int{"memory": 1}}
+	f.setEvals(&api.Evaluation{ID: "b", Status: "blocked", FailedTGAllocs: map[string]*api.AllocationMetric{"web": metric}})
+	_, _, err := watch(t, f, nomad.Options{}, reg)
+	wantFailure(t, err, tasks.ReasonUnhealthy, "the node could not set the app up")
+}
+
+func TestWatchIgnoresAnOlderVersionsEvaluations(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	metric := &api.AllocationMetric{NodesEvaluated: 1, DimensionExhausted: map[string]int{"memory": 1}}
+	old := &api.Evaluation{ID: "old", Status: "blocked", CreateIndex: 2, FailedTGAllocs: map[string]*api.AllocationMetric{"web": metric}}
+	reg := f.seed(webJob("service", 1))
+	f.change("evaluations", func(uint64) { f.evals["web"] = append(f.evals["web"], old) })
+	f.setDeployment(reg, "running", "Deployment is running", one)
+	timer := time.AfterFunc(800*time.Millisecond, func() { f.setDeployment(reg, "successful", "", one) })
+	defer timer.Stop()
+	if _, _, err := watch(t, f, nomad.Options{}, reg); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWatchGoesOnWhenRoomIsFreed(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)

@@ -33,11 +33,11 @@ func TestWatchWaitsOutAnOutage(t *testing.T) {
 		f.tables = map[string]uint64{}
 	})
 	f.script("*", nil)
+	until(t, "the end of the outage", func() bool { return strings.Contains(rep.stdout(), "Nomad answers again") })
 	f.setDeployment(reg, "successful", "", one)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	wantLines(t, "stdout", rep.stdout(), "Nomad answers again")
 }
 
 func TestWatchGivesUp(t *testing.T) {

@@ -3,7 +3,9 @@ package nomad_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +22,9 @@ func watch(t *testing.T, f *fake, options nomad.Options, reg tasks.Registration)
 	defer cancel()
 	rep := &reporter{}
 	deployed, err := f.client(t, options).Watch(ctx, tasks.Cluster{}, reg, rep)
+	if ctx.Err() != nil {
+		t.Errorf("the watch ended with its limit only, with %v", err)
+	}
 	if rep.split > 0 {
 		t.Errorf("%d writes were no whole line", rep.split)
 	}
@@ -165,6 +170,25 @@ func TestWatchNamesTheTaskAmongSeveral(t *testing.T) {
 	f.setDeployment(reg, "failed", "Failed due to unhealthy allocations", one)
 	_, _, err := watch(t, f, nomad.Options{}, reg)
 	wantFailure(t, err, tasks.ReasonCrashed, "the app crashed: exit code 9 (task init)")
+}
+
+// The four lists are not read at one moment: the deployment's end may be
+// known before what its allocations did.
+func TestWatchReadsTheAllocationsAgainBeforeItExplains(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	reg := f.seed(webJob("service", 1))
+	f.setDeployment(reg, "failed", "Failed due to unhealthy allocations", one)
+	var asked atomic.Int32
+	f.script("GET /v1/job/web/allocations", func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 1 {
+			reply(w, 1, []any{})
+			return
+		}
+		reply(w, 2, []any{alloc(reg, "aaaaaaaa-1", "failed", ptr(false), dead(0, exit("3")))})
+	})
+	_, _, err := watch(t, f, nomad.Options{}, reg)
+	wantFailure(t, err, tasks.ReasonCrashed, "exit code 3")
 }
 
 func TestWatchReadsTheDeploymentsEnd(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/template"
 
 	"github.com/Masterminds/sprig/v3"
 )
@@ -32,9 +31,9 @@ var unavailable = []string{
 }
 
 // functions are what a pack's templates may call.
-func functions() template.FuncMap {
+func functions() map[string]any {
 	all := sprig.TxtFuncMap()
-	maps.Copy(all, template.FuncMap{
+	maps.Copy(all, map[string]any{
 		"var":          lookup,
 		"must_var":     lookup,
 		"vars":         allValues,

@@ -7,7 +7,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"text/template"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
@@ -22,7 +21,7 @@ type pack struct {
 	// templates are the files below templates/, sorted by path; set is all of
 	// them, parsed.
 	templates []file
-	set       *template.Template
+	set       *templates
 }
 
 // file is one file of a pack; its path begins with the pack's name.

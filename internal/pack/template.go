@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/template"
 	"text/template/parse"
 )
 
@@ -17,12 +16,12 @@ func (p *pack) execute(values map[string]any) ([]file, error) {
 		if !f.job() {
 			continue
 		}
-		var out strings.Builder
-		if err := p.set.ExecuteTemplate(&out, f.path, view); err != nil {
-			return nil, withoutNoise(err)
+		text, err := p.set.execute(f.path, view)
+		if err != nil {
+			return nil, err
 		}
-		if strings.TrimSpace(out.String()) != "" {
-			outputs = append(outputs, file{path: f.path, text: out.String()})
+		if strings.TrimSpace(text) != "" {
+			outputs = append(outputs, file{path: f.path, text: text})
 		}
 	}
 	return outputs, nil
@@ -31,35 +30,28 @@ func (p *pack) execute(values map[string]any) ([]file, error) {
 // parseTemplates makes one set of all templates. Two files that define the same
 // name are an error: which of them wins would be chance.
 func (p *pack) parseTemplates() error {
-	callable := functions()
-	p.set = template.New("pack").Option("missingkey=error").Funcs(callable)
+	p.set = newTemplates(functions())
 	definedIn := map[string]string{}
 	for _, f := range p.templates {
-		one, err := template.New(f.path).Delims("[[", "]]").Funcs(callable).Parse(f.text)
+		trees, err := p.set.parse(f.path, f.text, "[[", "]]")
 		if err != nil {
 			return withoutNoise(err)
 		}
-		for _, t := range one.Templates() {
-			if t.Tree == nil || (t.Name() != f.path && parse.IsEmptyTree(t.Root)) {
+		for name, tree := range trees {
+			if name != f.path && parse.IsEmptyTree(tree.Root) {
 				continue
 			}
-			if other, twice := definedIn[t.Name()]; twice {
-				return fmt.Errorf("%s: template %q is defined in %s already", f.path, t.Name(), other)
+			if other, twice := definedIn[name]; twice {
+				return fmt.Errorf("%s: template %q is defined in %s already", f.path, name, other)
 			}
-			definedIn[t.Name()] = f.path
-			if _, err := p.set.AddParseTree(t.Name(), t.Tree); err != nil {
-				return fmt.Errorf("%s: %w", f.path, err)
-			}
+			definedIn[name] = f.path
+			p.set.trees[name] = tree
 		}
 	}
 	return nil
 }
 
-// withoutNoise drops the word that text/template puts before file:line.
+// withoutNoise drops the word that the parser puts before file:line.
 func withoutNoise(err error) error {
-	var refused *refusal
-	if errors.As(err, &refused) {
-		return err
-	}
 	return errors.New(strings.TrimPrefix(err.Error(), "template: "))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,8 +17,10 @@ import (
 type bus struct {
 	nc *nats.Conn
 	js jetstream.JetStream
-	// denied gets the first subject that the server refuses us.
+	// denied gets the first subject that the server refuses us while asking is
+	// true: somebody waits to hear of it then.
 	denied chan *natsconn.PermissionError
+	asking atomic.Bool
 }
 
 // errDenied says that the server does not permit us what we asked for.
@@ -29,7 +32,7 @@ func connect(ctx context.Context, host Host) (*bus, error) {
 	b := &bus{denied: make(chan *natsconn.PermissionError, 1)}
 	nc, err := natsconn.Connect(ctx, b.options(host))
 	if err != nil {
-		return nil, fmt.Errorf("failed to initialize NATS: %w", err)
+		return nil, err
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -45,14 +48,17 @@ func (b *bus) options(host Host) natsconn.Options {
 	return natsconn.Options{
 		Servers: n.Servers, Seed: n.PrivateKey.Reveal(), Creds: n.Creds, CA: n.CA, Cert: n.Cert, Key: n.Key,
 		Name: "dispatchd " + host.Config.Worker.ID, ConnectTimeout: n.ConnectTimeout,
-		OnDisconnect: func(err error) { log.Warn("the connection to NATS is lost; work goes on and waits for it", zap.Error(err)) },
-		OnReconnect:  func() { log.Info("the connection to NATS is back") },
+		OnDisconnect: func(err error) {
+			log.Warn("the connection to NATS is lost; work goes on and waits for it", zap.Error(err))
+		},
+		OnReconnect: func() { log.Info("the connection to NATS is back") },
 		OnError: func(err error) {
-			log.Warn("NATS", zap.Error(err))
 			var denied *natsconn.PermissionError
-			if errors.As(err, &denied) {
+			if errors.As(err, &denied) && b.asking.Load() {
 				b.noteDenied(denied)
+				return
 			}
+			log.Warn("NATS", zap.Error(err))
 		},
 	}
 }
@@ -71,6 +77,8 @@ func (b *bus) noteDenied(err *natsconn.PermissionError) {
 func (b *bus) orDenied(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	b.asking.Store(true)
+	defer b.asking.Store(false)
 	done := make(chan error, 1)
 	go func() { done <- do(ctx) }()
 	select {

@@ -65,8 +65,10 @@ func TestARegistryThatMisbehavesIsNamed(t *testing.T) {
 		fault fault
 		says  string
 	}{
-		{"refuses", refuses, "cannot be reached"}, {"hangs", hangs, "did not answer in time"},
-		{"breaks", breaks, "answered with status 500"}, {"answers garbage", lies, "did not answer with an image"},
+		{"refuses", refuses, "cannot be reached"},
+		{"hangs", hangs, "did not answer in time"},
+		{"breaks", breaks, "answered with status 500"},
+		{"answers garbage", lies, "did not answer with an image"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -129,7 +131,7 @@ func ask(t *testing.T, url string) (status int, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)

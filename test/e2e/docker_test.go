@@ -52,7 +52,7 @@ func readContainerFile(t *testing.T, container, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	archive := tar.NewReader(res.Body)
 	if _, err := archive.Next(); err != nil {
 		t.Fatalf("read %s of the container: %s: %v", path, res.Status, err)

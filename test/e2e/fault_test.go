@@ -155,14 +155,15 @@ func beforeSocket(t *testing.T, path string) *front {
 
 // pipe treats one connection as the fault says that holds when it comes.
 func (f *front) pipe(p *pipes, conn net.Conn, path string) {
-	switch f.now() {
-	case lies:
+	now := f.now()
+	if now == lies {
 		_, _ = io.WriteString(conn, "<<<this is no HTTP/2>>>\r\n\r\n")
-	case healthy:
-		socket, err := net.Dial("unix", path)
-		if err == nil {
-			p.join(conn, socket)
-		}
+	}
+	if now != healthy {
+		return
+	}
+	if socket, err := net.Dial("unix", path); err == nil {
+		p.join(conn, socket)
 	}
 }
 

@@ -132,3 +132,45 @@ func TestRunOnceWithCredentialsThatMayOnlyPublish(t *testing.T) {
 		t.Errorf("the app answers %q, want %q", got, want)
 	}
 }
+
+// TestRunOnceThatIsStoppedFailsInPublic: a supervisor's SIGTERM never leaves
+// the backend without an end.
+func TestRunOnceThatIsStoppedFailsInPublic(t *testing.T) {
+	t.Parallel()
+	w, k := slowWorld(t, "30", worldOptions{})
+	k = k.dispatched()
+	s := w.expect(k)
+	p := startProcess(t, withEnv(w.env, k.meta(t)...), "run-once")
+	buildRuns(w, s)
+	p.terminate()
+	if code := p.exit(15 * time.Second); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	r := w.failed(s, 5*time.Second, "interrupted", "build")
+	if r.Class != "cancelled" {
+		t.Errorf("the class is %q, want cancelled", r.Class)
+	}
+}
+
+// TestRunOnceWhoseOutcomeNobodyTakesEndsWithOne takes NATS away for good: the
+// process tries until a minute after its deadline.
+func TestRunOnceWhoseOutcomeNobodyTakesEndsWithOne(t *testing.T) {
+	t.Parallel()
+	server := natstest.Run(t)
+	w, k := slowWorld(t, "3", worldOptions{server: server.ClientURL()})
+	w.abandoned = true
+	k = k.with(params{"deploy": "noop"}).dispatched()
+	deployment, _ := k.params["deploymentId"].(string)
+	s := &sent{id: k.id, deployment: deployment}
+	began := time.Now()
+	p := startProcess(t, withEnv(w.env, append(k.meta(t), "DISPATCHD_TASK_TIMEOUT=8s")...), "run-once")
+	buildRuns(w, s)
+	server.Shutdown()
+	if code := p.exit(90 * time.Second); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if took := time.Since(began); took < 60*time.Second || took > 80*time.Second {
+		t.Errorf("it gave up after %s, want a minute after its deadline of 8s", took)
+	}
+	wantAll(t, "the last line", p.err.tail(1), "could not be delivered")
+}

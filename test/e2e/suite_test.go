@@ -55,9 +55,9 @@ func run(m *testing.M) int {
 	if err != nil {
 		return broken(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	ctx := context.Background()
-	defer shared.close()
+	defer func() { _ = shared.close() }()
 	if err := shared.open(ctx, dir); err != nil {
 		return broken(err)
 	}
