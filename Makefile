@@ -19,10 +19,10 @@ build: ## bin/dispatchd and bin/dispatchd-dev
 	$(GOBUILD) -o $(BIN)/dispatchd ./cmd/dispatchd
 	$(GOBUILD) -o $(BIN)/dispatchd-dev ./cmd/dispatchd-dev
 
-test: vet lint unit fuzz size e2e ## everything: vet, lint, unit tests, fuzz corpora, size, e2e on real parts
+test: vet lint unit fuzz size e2e demo ## everything: vet, lint, unit tests, fuzz corpora, size, e2e on real parts
 
 unit: ## unit tests with the race detector; no daemon, under a minute
-	$(GO) test -race -shuffle=on -tags $(TAGS) ./cmd/... ./internal/... ./packs/...
+	$(GO) test -race -shuffle=on -tags $(TAGS) ./cmd/... ./internal/... ./packs/... ./test/demo/...
 
 vet: ## go vet, with every build tag
 	$(GO) vet -tags $(TAGS),e2e ./...
@@ -38,7 +38,8 @@ fuzz: ## each fuzz target for FUZZTIME
 	@./scripts/fuzz.sh $(FUZZTIME)
 
 e2e: build ## the e2e suite on real parts (root, Debian)
-	$(GO) test -tags $(TAGS),e2e -count=1 -timeout 40m ./test/... ./internal/nomad ./internal/buildkit
+	$(GO) run ./test/withbed $(GO) test -tags $(TAGS),e2e -count=1 -p 1 -timeout 20m ./internal/nomad ./internal/buildkit ./internal/pack
+	$(GO) test -tags $(TAGS),e2e -count=1 -p 1 -timeout 30m ./test/testbed ./test/e2e
 
 bench: build ## ratios of speed, each measured in one run
 	$(GO) test -tags $(TAGS),e2e -run '^$$' -bench . -benchtime 1x -timeout 30m ./test/bench
@@ -50,8 +51,9 @@ cover: ## coverage of internal/ by the unit tests
 	$(GO) test -tags $(TAGS) -coverprofile=coverage.out -coverpkg=./internal/... ./cmd/... ./internal/...
 	@$(GO) tool cover -func=coverage.out | tail -1
 
-demo: build ## a repository becomes a healthy Nomad job, on this machine
-	@$(GO) run -tags $(TAGS) ./test/demo
+demo: build ## a repository becomes a healthy Nomad job, on this machine (YES=1, KEEP=1)
+	@$(GO) build -tags $(TAGS) -o $(BIN)/demo ./test/demo
+	@$(BIN)/demo
 
 clean: ## remove what was built here
 	rm -rf $(BIN) coverage.out

@@ -96,14 +96,14 @@ type Nomad struct {
 
 // Vault is where build secrets come from when a task names no other place.
 type Vault struct {
-	Address string `envconfig:"VAULT_ADDR" hide:"url" desc:"address of Vault where a task names none"`
-	Token   Secret `envconfig:"VAULT_TOKEN" desc:"token for VAULT_ADDR"`
+	Address string `envconfig:"VAULT_ADDR" hide:"url" desc:"address of Vault where a task names none; kept for old job files, nothing asks Vault yet"`
+	Token   Secret `envconfig:"VAULT_TOKEN" desc:"token for VAULT_ADDR; hidden in every log, not used yet"`
 }
 
 // Backend is the platform's HTTP API, which is told about progress.
 type Backend struct {
-	URL         string `envconfig:"BACKEND_URL" hide:"url" desc:"base URL of the platform's API; without one nothing is asked or told"`
-	AccessToken Secret `envconfig:"ACCESS_TOKEN" desc:"token for BACKEND_URL"`
+	URL         string `envconfig:"BACKEND_URL" hide:"url" desc:"base URL of the platform's API; kept for old job files, nothing calls it yet"`
+	AccessToken Secret `envconfig:"ACCESS_TOKEN" desc:"token for BACKEND_URL; hidden in every log, not used yet"`
 }
 
 // RunOnce is what Nomad's dispatch hands to run-once.

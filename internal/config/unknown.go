@@ -25,6 +25,8 @@ func (u UnknownVariable) String() string {
 // from os.Environ) that no setting reads, in the order of their names.
 func Unknown(environ []string) []UnknownVariable {
 	const prefix = "DISPATCHD_"
+	// These are named by tasks, not by us; the rest of their names is the operator's.
+	const packTokens = "DISPATCHD_PACK_TOKEN_"
 	var known []string
 	for _, s := range Settings(Config{}) {
 		known = append(known, s.Name)
@@ -32,7 +34,7 @@ func Unknown(environ []string) []UnknownVariable {
 	var unknown []UnknownVariable
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, prefix) && !slices.Contains(known, name) {
+		if strings.HasPrefix(name, prefix) && !strings.HasPrefix(name, packTokens) && !slices.Contains(known, name) {
 			unknown = append(unknown, UnknownVariable{Name: name, Nearest: nearest(name, known)})
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // destroyPoll is how often the allocations of a stopped job are looked at.
-const destroyPoll = 500 * time.Millisecond
+const destroyPoll = 250 * time.Millisecond
 
 // Destroy stops the job and its children, waits until none of their
 // allocations runs any more, and purges them: the parent last, so that an
@@ -85,7 +85,7 @@ func (d *destroyer) stop(ctx context.Context, id string) error {
 		if attempt == registerAttempts {
 			return d.s.fail(tasks.ReasonJobConflict, fmt.Sprintf("it was changed by somebody else at each of %d attempts to stop it", attempt), err)
 		}
-		if !pause(ctx, jitter(time.Duration(attempt)*200*time.Millisecond)) {
+		if !pause(ctx, jitter(time.Duration(attempt)*100*time.Millisecond)) {
 			return context.Cause(ctx)
 		}
 	}

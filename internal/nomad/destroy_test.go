@@ -40,7 +40,7 @@ func TestDestroyWaitsForTheAllocations(t *testing.T) {
 	select {
 	case err := <-done:
 		t.Fatalf("it ended with %v while the allocation runs", err)
-	case <-time.After(700 * time.Millisecond):
+	case <-time.After(400 * time.Millisecond):
 	}
 	f.setAllocs("web", alloc(reg, "a1", "complete", nil, running(0)))
 	if err := <-done; err != nil {

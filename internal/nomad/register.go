@@ -44,7 +44,7 @@ func (c *Client) Register(ctx context.Context, at tasks.Cluster, spec tasks.JobS
 			return reg, s.fail(tasks.ReasonJobConflict,
 				fmt.Sprintf("it was changed by somebody else at each of %d attempts to register it", attempt), err)
 		}
-		if !pause(ctx, jitter(time.Duration(attempt)*200*time.Millisecond)) {
+		if !pause(ctx, jitter(time.Duration(attempt)*100*time.Millisecond)) {
 			return reg, context.Cause(ctx)
 		}
 	}

@@ -10,10 +10,10 @@ const (
 	// unixHost is where Nomad's client sends what is for a unix socket.
 	unixHost = "127.0.0.1:80"
 	// maxAnswer is far above any answer of a real Nomad.
-	maxAnswer = 64 << 20
+	maxAnswer = 32 << 20
 )
 
-var errAnswerTooLarge = errors.New("the answer is larger than 64 MiB")
+var errAnswerTooLarge = errors.New("the answer is larger than 32 MiB")
 
 // limitedTransport keeps an endless answer from filling the memory: the
 // address may be a task's own, and Nomad's client reads error bodies whole.

@@ -12,7 +12,7 @@ import (
 )
 
 // tick is how often the graces are looked at while Nomad has nothing new.
-const tick = 200 * time.Millisecond
+const tick = 100 * time.Millisecond
 
 // Watch follows the registered version until it is healthy, and returns a
 // failure when it cannot become so. The allocations' events and output go to

@@ -3,6 +3,7 @@ package nomad_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +65,7 @@ func TestWatchIgnoresAnOlderVersionsEvaluations(t *testing.T) {
 	reg := f.seed(webJob("service", 1))
 	f.change("evaluations", func(uint64) { f.evals["web"] = append(f.evals["web"], old) })
 	f.setDeployment(reg, "running", "Deployment is running", one)
-	timer := time.AfterFunc(800*time.Millisecond, func() { f.setDeployment(reg, "successful", "", one) })
+	timer := time.AfterFunc(500*time.Millisecond, func() { f.setDeployment(reg, "successful", "", one) })
 	defer timer.Stop()
 	if _, _, err := watch(t, f, nomad.Options{}, reg); err != nil {
 		t.Error(err)
@@ -128,6 +129,26 @@ func TestWatchKindsWithoutDeployment(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWatchWaitsForWordOfTheDeployments(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	reg := f.seed(webJob("service", 1))
+	f.setAllocs("web", alloc(reg, "a1", "running", nil, running(0)))
+	f.setDeployment(reg, "failed", "Deployment marked as failed", one)
+	late := f.listOf("deployments", "web")
+	f.script("GET /v1/job/web/deployments", func(w http.ResponseWriter, r *http.Request) {
+		timer := time.NewTimer(800 * time.Millisecond)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			reply(w, 1, late)
+		case <-r.Context().Done():
+		}
+	})
+	_, _, err := watch(t, f, nomad.Options{}, reg)
+	wantFailure(t, err, tasks.ReasonUnhealthy, "by an operator")
 }
 
 func TestWatchDoesNotSettleBetweenRestarts(t *testing.T) {

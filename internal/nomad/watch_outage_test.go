@@ -5,8 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/dispatchd/dispatchd/internal/nomad"
 	"github.com/dispatchd/dispatchd/internal/tasks"
@@ -37,6 +40,38 @@ func TestWatchWaitsOutAnOutage(t *testing.T) {
 	f.setDeployment(reg, "successful", "", one)
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestWatchReadsAtOnceWhenTheIndexGoesBack(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	reg := f.seed(webJob("service", 1))
+	var mu sync.Mutex
+	var asked []string
+	f.script("GET /v1/job/web/deployments", func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked = append(asked, r.URL.Query().Get("index"))
+		n := len(asked)
+		mu.Unlock()
+		switch n {
+		case 1:
+			reply(w, 50, []any{})
+		case 2:
+			reply(w, 5, []any{})
+		default:
+			f.script("GET /v1/job/web/deployments", nil)
+			f.setDeployment(reg, "successful", "", one)
+			reply(w, 6, []any{})
+		}
+	})
+	if _, _, err := watch(t, f, nomad.Options{}, reg); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if diff := cmp.Diff([]string{"", "50", ""}, asked); diff != "" {
+		t.Errorf("the indexes that were waited for (-want +got):\n%s", diff)
 	}
 }
 

@@ -20,7 +20,8 @@ var errNotAsked = errors.New("not asked yet")
 // shutdownTimeout is how long open requests get at the end.
 const shutdownTimeout = 2 * time.Second
 
-// Server is the HTTP port. It has no names, ids or settings in any answer.
+// Server is the HTTP port. It has no ids, secrets or names of apps in any
+// answer; why a dependency is away may name its address.
 type Server struct {
 	listener net.Listener
 	server   *http.Server

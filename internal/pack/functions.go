@@ -5,13 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/Masterminds/sprig/v3"
 )
 
 // unavailable are the functions of nomad-pack that reach the host, its clock,
-// its randomness or its network, or that read a text as a template. A template
-// that calls one fails with its name.
+// its randomness or its network, that read a text as a template, or that no
+// job needs. A template that calls one fails with its name.
 var unavailable = []string{
 	// The host and its files.
 	"env", "expandenv", "getHostByName", "fileContents", "fileRelative", "packPath",
@@ -28,12 +26,32 @@ var unavailable = []string{
 	"tpl", "deps", "deps_tree", "spewDump", "spewPrintf", "customSpew", "withIndent", "withMaxDepth",
 	"withDisableMethods", "withDisablePointerMethods", "withDisablePointerAddresses", "withDisableCapacities",
 	"withContinueOnMethod", "withSortKeys", "withSpewKeys",
+	// What no job needs, or would link a library for itself alone.
+	"abbrev", "abbrevboth", "adler32sum", "b32dec", "b32enc", "camelcase", "decryptAES",
+	"deepCopy", "derivePassword", "duration", "hello", "initials", "kebabcase", "maxf", "merge",
+	"mergeOverwrite", "minf", "mustDeepCopy", "mustMerge", "mustMergeOverwrite", "nospace", "osBase",
+	"osClean", "osDir", "osExt", "osIsAbs", "semver", "semverCompare", "seq", "sha1sum", "sha512sum",
+	"snakecase", "swapcase", "title", "toDecimal", "typeIsLike", "untitle", "urlJoin", "urlParse", "wrap",
+	"wrapWith",
 }
 
 // functions are what a pack's templates may call.
 func functions() map[string]any {
-	all := sprig.TxtFuncMap()
-	maps.Copy(all, map[string]any{
+	all := map[string]any{}
+	for _, group := range []map[string]any{
+		textFunctions(), regexFunctions(), valueFunctions(), numberFunctions(), listFunctions(), dictFunctions(), ownFunctions(),
+	} {
+		maps.Copy(all, group)
+	}
+	for _, name := range unavailable {
+		all[name] = notAvailable(name)
+	}
+	return all
+}
+
+// ownFunctions are those of nomad-pack and of this renderer.
+func ownFunctions() map[string]any {
+	return map[string]any{
 		"var":          lookup,
 		"must_var":     lookup,
 		"vars":         allValues,
@@ -60,11 +78,7 @@ func functions() map[string]any {
 		"fromBase64":     fromBase64,
 		"serviceName":    serviceName,
 		"inContainer":    inContainer,
-	})
-	for _, name := range unavailable {
-		all[name] = notAvailable(name)
 	}
-	return all
 }
 
 func notAvailable(name string) func(...any) (string, error) {

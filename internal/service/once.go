@@ -65,8 +65,14 @@ func runOnce(ctx context.Context, host Host, b *bus, parts *adapters, workspace 
 	if err != nil {
 		return nil, err
 	}
+	publisher := newPublisher(b, host, stream, registry)
+	if stream != "" {
+		if err := covered(ctx, publisher); err != nil {
+			return nil, fmt.Errorf("failed to initialize NATS: %w", err)
+		}
+	}
 	var settled *worker.Settlement
-	pool := worker.New(source, runs, newPublisher(b, host, stream, registry), parts.handler(host.Config), worker.Options{
+	pool := worker.New(source, runs, publisher, parts.handler(host.Config), worker.Options{
 		TaskTimeout: host.Config.Worker.TaskTimeout, SettleTimeout: onceSettleTimeout, StopCause: tasks.ErrInterrupted,
 		OnSettled: func(s worker.Settlement) { settled = &s },
 		Workspace: workspace, Redactor: host.Redactor, Log: host.Log, Metrics: worker.NewMetrics(registry),

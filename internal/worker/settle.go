@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -18,8 +19,9 @@ func (p *Pool) settle(work context.Context, a *attempt, result tasks.Result, err
 	defer cancel()
 	defer p.removeDir(a)
 	failure := p.describe(work, a, err)
-	a.report(result, failure)
-	switch verdict := p.classify(a, failure); verdict {
+	verdict := p.classify(a, failure)
+	a.report(result, failure, verdict)
+	switch verdict {
 	case sayNothing:
 		a.log.Warn("another worker owns the task")
 		p.options.Metrics.settled("lost")
@@ -88,14 +90,20 @@ func timeoutMessage(limit time.Duration, stage tasks.Stage) string {
 	return "the task reached its limit of " + limit.String() + " in the stage " + string(stage)
 }
 
-// report writes the end of the task into its log, before the log is flushed.
-func (a *attempt) report(result tasks.Result, failure *tasks.Failure) {
+// report writes how the attempt ended into the task's log, before that is
+// flushed, and what only the operator may see into ours.
+func (a *attempt) report(result tasks.Result, failure *tasks.Failure, v verdict) {
 	if failure != nil {
-		_, _ = a.stream.Stderr().Write([]byte("failed (" + string(failure.Reason) + "): " + failure.Message + "\n"))
+		text := "failed"
+		if v != end {
+			text = "stopped, and handed back to the queue"
+		}
+		_, _ = fmt.Fprintf(a.stream.Stderr(), "%s (%s): %s\n", text, failure.Reason, failure.Message)
+		a.log.Warn("attempt failed", zap.String("step", string(failure.Stage)), zap.String("reason", string(failure.Reason)), zap.Error(failure))
 	}
 	for _, u := range result.Undestroyed {
 		a.log.Error("job not destroyed", zap.String("job", u.Job.JobID),
-			zap.String("reason", string(u.Failure.Reason)), zap.String("error", a.redactor.String(u.Failure.Error())))
+			zap.String("reason", string(u.Failure.Reason)), zap.Error(u.Failure))
 	}
 }
 
@@ -144,8 +152,7 @@ func (p *Pool) release(ctx context.Context, a *attempt, failure *tasks.Failure, 
 		return
 	}
 	a.stream.Retried(ctx, failure, delay)
-	a.log.Warn("task handed back", zap.String("step", string(failure.Stage)), zap.String("reason", string(failure.Reason)),
-		zap.String("error", failure.Error()), zap.Duration("delay", delay))
+	a.log.Info("task handed back", zap.String("step", string(failure.Stage)), zap.Duration("delay", delay))
 	p.handBack(ctx, a, delay)
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/dispatchd/dispatchd/test/testbed"
 )
 
 // wait says how to talk to what runs, and goes on when the user has had enough.
@@ -14,12 +16,12 @@ func (d *demo) wait(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.screen.heading("Leaving everything running")
 	files, err := d.leave(ctx)
 	if err != nil {
 		return err
 	}
-	d.screen.heading("Everything runs on; in another terminal:")
-	d.screen.print(d.hints(a, files))
+	d.screen.print(d.hints(ctx, a, files))
 	d.screen.heading("Ctrl-C ends it")
 	<-ctx.Done()
 	return nil
@@ -29,8 +31,12 @@ func (d *demo) wait(ctx context.Context) error {
 type left struct{ env, deploy, destroy string }
 
 // leave writes the environment and tasks without an id, which may be submitted
-// again and again, and opens the repository to pushes.
+// again and again, puts an app that works on the branch, and opens the
+// repository to pushes.
 func (d *demo) leave(ctx context.Context) (files left, err error) {
+	if _, err := d.push(ctx, testbed.Sample{Version: "4"}); err != nil {
+		return files, err
+	}
 	var env strings.Builder
 	for _, entry := range d.env {
 		fmt.Fprintf(&env, "export %s\n", entry)
@@ -50,7 +56,7 @@ func (d *demo) leave(ctx context.Context) (files left, err error) {
 	return files, d.bed.Git.Repositories.Configure(ctx, repository, map[string]string{"http.receivepack": "true"})
 }
 
-func (d *demo) hints(a allocation, files left) string {
+func (d *demo) hints(ctx context.Context, a allocation, files left) string {
 	login := d.bed.Git.Login()
 	clone := strings.Replace(d.bed.Git.Addr(), "//", "//"+login.Username+":"+login.Password+"@", 1) + "/" + repository + ".git"
 	var b strings.Builder
@@ -64,8 +70,16 @@ func (d *demo) hints(a allocation, files left) string {
 	hint("deploy the branch main, with the live log", d.binary+" submit "+files.deploy)
 	hint("remove the app", d.binary+" submit "+files.destroy)
 	hint("Nomad", d.bed.Tools.Nomad+" job status "+jobName)
-	fmt.Fprintf(&b, "  # its pages: %s/ui/\n", d.bed.Nomad.Addr())
+	fmt.Fprintf(&b, "  # %s\n", nomadPages(ctx, d.bed.Nomad.Addr()))
 	hint("the service's metrics, and what it says", "curl "+d.worker.url+"/metrics")
 	fmt.Fprintf(&b, "  tail -f %s\n", filepath.Join(d.dir, "log", "dispatchd.log"))
 	return b.String()
+}
+
+// nomadPages says where Nomad's pages are. The one that was built here has none.
+func nomadPages(ctx context.Context, addr string) string {
+	if _, text, err := get(ctx, addr+"/ui/"); err != nil || strings.Contains(text, "not available in this binary") {
+		return "this nomad was built without its pages; the API is at " + addr + "/v1/"
+	}
+	return "its pages are at " + addr + "/ui/"
 }

@@ -49,13 +49,6 @@ type stage struct {
 	took time.Duration
 }
 
-func (r result) outcome() string {
-	if r.record.Reason != "" {
-		return r.record.Reason
-	}
-	return r.record.Status
-}
-
 // event says what is in the stream on a subject.
 func (r result) event(subject string) string {
 	n := 0

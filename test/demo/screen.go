@@ -53,7 +53,7 @@ func (s *screen) print(text string) {
 }
 
 func (s *screen) style(code, text string) string {
-	if !s.styled || text == "" {
+	if !s.styled || code == "" || text == "" {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"

@@ -36,7 +36,8 @@ func newTable(results []result) table {
 		}
 		t.rows = append(t.rows, row{label, cells})
 	}
-	add("task", result.outcome)
+	add("task", func(r result) string { return r.record.Status })
+	add("reason", func(r result) string { return r.record.Reason })
 	t.rows = append(t.rows, row{label: "events in the backend's streams"})
 	for _, subject := range []string{subjectChanged, subjectSucceeded, subjectFailed, subjectDestroyed} {
 		add("  "+subject, func(r result) string { return r.event(subject) })
@@ -126,7 +127,7 @@ func styleOf(cell string) string {
 	case "failed":
 		return red
 	}
-	return "0"
+	return ""
 }
 
 func orNone(text string) string {

@@ -69,7 +69,7 @@ func newWorld(t *testing.T, opts worldOptions) *world {
 		"DISPATCHD_WORK_DIR=" + w.workDir, "DISPATCHD_HTTP_ADDR=127.0.0.1:0",
 	}, opts.env...)...)
 	w.connect(opts)
-	w.makeBackendStreams()
+	w.makeBackendStreams(opts.server != shared.nats.ClientURL())
 	t.Cleanup(w.close)
 	return w
 }
@@ -99,15 +99,18 @@ func (w *world) connect(opts worldOptions) {
 	}
 }
 
-// makeBackendStreams makes what is the backend's in production.
-func (w *world) makeBackendStreams() {
+// makeBackendStreams makes what is the backend's in production. Where NATS does
+// not go away, events must be single without the help of a long dedupe window.
+func (w *world) makeBackendStreams(longWindow bool) {
 	w.t.Helper()
-	for name, subjects := range map[string][]string{
-		w.events(): {w.subject("deployment.>"), w.subject("job.destroyed")},
-		w.logs():   {w.subject("build.log.>")},
+	for _, config := range []jetstream.StreamConfig{
+		{Name: w.events(), Subjects: []string{w.subject("deployment.>"), w.subject("job.destroyed")}, Duplicates: time.Second},
+		{Name: w.logs(), Subjects: []string{w.subject("build.log.>")}},
 	} {
-		_, err := w.js.CreateStream(brief(w.t), jetstream.StreamConfig{Name: name, Subjects: subjects, Storage: jetstream.FileStorage})
-		if err != nil {
+		if longWindow {
+			config.Duplicates = 0
+		}
+		if _, err := w.js.CreateStream(brief(w.t), config); err != nil {
 			w.t.Fatal(err)
 		}
 	}
