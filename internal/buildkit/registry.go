@@ -81,6 +81,8 @@ func (r *Registry) Ping(ctx context.Context, host string) error {
 // Resolve returns the digest that the tag has now, and the ports that the
 // image exposes. Where the registry cannot be read, the image has no digest and
 // says why; that is no error, since Nomad's clients may well be able to pull it.
+// A registry that we have credentials for is ours to read, so a passing fault of
+// it is a failure that is tried again.
 func (r *Registry) Resolve(ctx context.Context, imageName, tag string, creds tasks.Credentials) (tasks.Image, error) {
 	ref, err := parseImage(imageName, tag)
 	if err != nil {
@@ -94,6 +96,9 @@ func (r *Registry) Resolve(ctx context.Context, imageName, tag string, creds tas
 		return tasks.Image{}, context.Cause(ctx)
 	case isUnknownImage(err):
 		return tasks.Image{}, tasks.Fail(tasks.ReasonImageNotFound, fmt.Sprintf("image %s not found", ref), err)
+	}
+	if reason, ok := passing(err); ok && creds.Set() {
+		return tasks.Image{}, tasks.Fail(reason, whyUnread(ref, creds, err), err)
 	}
 	unread := ref.image()
 	if unread.Digest == "" {

@@ -174,6 +174,27 @@ func TestResolveWhereTheRegistryCannotBeRead(t *testing.T) {
 	}
 }
 
+func TestAPassingFaultOfARegistryOfOursIsAFailureThatIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		host string
+		want tasks.Reason
+	}{
+		"limited": {newRegistry(t, answer(http.StatusTooManyRequests, "TOOMANYREQUESTS")).host, tasks.ReasonRegistryLimited},
+		"broken":  {newRegistry(t, answer(http.StatusInternalServerError, "UNKNOWN")).host, tasks.ReasonRegistryDown},
+		"refused": {"127.0.0.1:1", tasks.ReasonRegistryDown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			resolver := newResolver(t, buildkit.RegistryOptions{Timeout: 2 * time.Second})
+			_, err := resolver.Resolve(t.Context(), tc.host+"/app", "v1", tasks.Credentials{Username: "u", Password: "p"})
+			if failure := tasks.AsFailure(err); err == nil || failure.Reason != tc.want || !failure.Row().Retryable() {
+				t.Errorf("Resolve() = %v, want %s", err, tc.want)
+			}
+		})
+	}
+}
+
 func TestResolveReturnsTheCauseWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
 	registry := newRegistry(t, answer(http.StatusInternalServerError, "UNKNOWN"))

@@ -31,6 +31,21 @@ func isUnknownImage(err error) bool {
 	return answer.StatusCode == http.StatusNotFound
 }
 
+// passing returns the reason of a fault that may be gone in a moment; false
+// where the registry's answer will not change by itself.
+func passing(err error) (tasks.Reason, bool) {
+	var answer *transport.Error
+	var network net.Error
+	switch {
+	case errors.As(err, &answer) && answer.StatusCode == http.StatusTooManyRequests:
+		return tasks.ReasonRegistryLimited, true
+	case errors.As(err, &answer):
+		return tasks.ReasonRegistryDown, answer.StatusCode >= http.StatusInternalServerError
+	default:
+		return tasks.ReasonRegistryDown, errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network)
+	}
+}
+
 // whyUnread says in one sentence why an image has no digest.
 func whyUnread(ref imageRef, creds tasks.Credentials, err error) string {
 	host := ref.host()

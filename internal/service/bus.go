@@ -86,7 +86,9 @@ func (b *bus) orDenied(ctx context.Context, do func(context.Context) error) erro
 		return err
 	case denied := <-b.denied:
 		cancel(denied)
-		<-done
+		if err := <-done; err == nil {
+			return nil
+		}
 		return fmt.Errorf("%w: %w", errDenied, denied)
 	}
 }

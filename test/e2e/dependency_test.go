@@ -55,11 +55,36 @@ func TestADependencyThatMisbehavesIsNamedAndTriedAgain(t *testing.T) {
 	}
 }
 
-// TestARegistryThatMisbehavesIsNamed: where the worker cannot read the image it
-// leaves that to Nomad's clients, and says why in the log and the header.
-func TestARegistryThatMisbehavesIsNamed(t *testing.T) {
+// TestARegistryOfOursThatMisbehavesIsTriedAgain: the worker has credentials for
+// it, so it waits until the registry answers and pins the digest.
+func TestARegistryOfOursThatMisbehavesIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	pushHello(t, "registry-away", "1")
+	for _, c := range []struct {
+		name  string
+		fault fault
+	}{
+		{"refuses", refuses}, {"hangs", hangs}, {"breaks", breaks},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			registry := before(t, "http://"+shared.bed.Registry.Addr())
+			w := newWorld(t, worldOptions{env: []string{"DISPATCHD_REGISTRY_HOST=" + registry.address}})
+			w.start()
+			registry.set(c.fault)
+			s := w.send(image(t, "registry-away", registry.address+"/images/registry-away", "1"))
+			wantTriedAgain(t, w, s, registry, "registry "+registry.address)
+			// Nomad's client has no login for this address; what it was asked to pull is the digest.
+			r := w.failed(s, patience, "image_pull_failed", "watch")
+			wantAll(t, "the failure", r.Message, registry.address+"/images/registry-away@sha256:")
+		})
+	}
+}
+
+// TestARegistryOfOthersThatMisbehavesIsNamed: where the worker cannot read the
+// image it leaves that to Nomad's clients, and says why in the log and the header.
+func TestARegistryOfOthersThatMisbehavesIsNamed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		fault fault
@@ -73,7 +98,7 @@ func TestARegistryThatMisbehavesIsNamed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			registry := before(t, "http://"+shared.bed.Registry.Addr())
-			w := newWorld(t, worldOptions{env: []string{"DISPATCHD_REGISTRY_HOST=" + registry.address}})
+			w := newWorld(t, worldOptions{})
 			w.start()
 			registry.set(c.fault)
 			s := w.send(image(t, "registry-away", registry.address+"/images/registry-away", "1"))
