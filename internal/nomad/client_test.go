@@ -1,6 +1,7 @@
 package nomad_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -142,21 +143,26 @@ func TestANomadThatIsNotWell(t *testing.T) {
 
 func TestAnEndlessAnswerIsNotReadToItsEnd(t *testing.T) {
 	t.Parallel()
-	f := newFake(t)
-	var sent atomic.Int64
-	f.script("*", func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusInternalServerError)
-		for chunk := make([]byte, 1<<20); ; {
-			n, err := w.Write(chunk)
-			if sent.Add(int64(n)); err != nil {
-				return
+	for status, limit := range map[int]int{http.StatusOK: 96 << 20, http.StatusInternalServerError: 16 << 20} {
+		f := newFake(t)
+		var sent atomic.Int64
+		f.script("*", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			for chunk := bytes.Repeat([]byte(" "), 1<<20); ; {
+				n, err := w.Write(chunk)
+				if sent.Add(int64(n)); err != nil {
+					return
+				}
 			}
+		})
+		_, err := f.client(t, nomad.Options{RequestTimeout: 8 * time.Second}).Info(t.Context(), tasks.Cluster{})
+		wantFailure(t, err, tasks.ReasonNomadDown)
+		if got := int(sent.Load()); got > limit {
+			t.Errorf("%d bytes were read of an endless answer with status %d", got, status)
 		}
-	})
-	_, err := f.client(t, nomad.Options{RequestTimeout: 8 * time.Second}).Info(t.Context(), tasks.Cluster{})
-	wantFailure(t, err, tasks.ReasonNomadDown)
-	if sent.Load() > 64<<20 {
-		t.Errorf("%d bytes were read of an endless answer", sent.Load())
+		if n := len(err.Error()); n > 128<<10 {
+			t.Errorf("the error is %d bytes long", n)
+		}
 	}
 }
 

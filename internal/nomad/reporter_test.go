@@ -2,6 +2,7 @@ package nomad_test
 
 import (
 	"bytes"
+	"flag"
 	"io"
 	"strings"
 	"sync"
@@ -12,7 +13,13 @@ import (
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The tests wait more than they compute: graces, blocking queries, time-outs.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // reporter keeps what a call reported; it is safe for concurrent use.
 type reporter struct {

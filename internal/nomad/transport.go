@@ -11,9 +11,11 @@ const (
 	unixHost = "127.0.0.1:80"
 	// maxAnswer is far above any answer of a real Nomad.
 	maxAnswer = 32 << 20
+	// maxErrorBody is what is read of the answer that goes into an error.
+	maxErrorBody = 64 << 10
 )
 
-var errAnswerTooLarge = errors.New("the answer is larger than 32 MiB")
+var errAnswerTooLarge = errors.New("the answer is larger than any of Nomad's")
 
 // limitedTransport keeps an endless answer from filling the memory: the
 // address may be a task's own, and Nomad's client reads error bodies whole.
@@ -27,7 +29,11 @@ func (t *limitedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = &limitedBody{ReadCloser: resp.Body, left: maxAnswer}
+	limit := int64(maxAnswer)
+	if resp.StatusCode != http.StatusOK {
+		limit = maxErrorBody
+	}
+	resp.Body = &limitedBody{ReadCloser: resp.Body, left: limit}
 	return resp, nil
 }
 
