@@ -29,7 +29,7 @@ type usageError struct{ error }
 // execute runs one command line and returns its exit code. An error is one
 // plain sentence on stderr.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot()
+	root := newRoot() //nolint:contextcheck // cobra gives each command the context
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

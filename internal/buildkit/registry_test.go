@@ -229,8 +229,17 @@ func TestResolveNames(t *testing.T) {
 		}
 	}
 	for _, in := range [][2]string{
-		{"", "v1"}, {"UPPER", "v1"}, {"app", "bad tag"}, {"app", "-x"}, {"app name", "v1"}, {"app:v1", "v2"},
-		{"app", "sha256:short"}, {"https://registry/app", "v1"}, {"app\n", "v1"}, {"${app}", "v1"}, {"app", strings.Repeat("x", 200)},
+		{"", "v1"},
+		{"UPPER", "v1"},
+		{"app", "bad tag"},
+		{"app", "-x"},
+		{"app name", "v1"},
+		{"app:v1", "v2"},
+		{"app", "sha256:short"},
+		{"https://registry/app", "v1"},
+		{"app\n", "v1"},
+		{"${app}", "v1"},
+		{"app", strings.Repeat("x", 200)},
 	} {
 		_, err := resolver.Resolve(t.Context(), in[0], in[1], noCredentials)
 		checkFailure(t, err, tasks.ReasonImageInvalid)

@@ -95,8 +95,10 @@ func (a *audience) messages(t *testing.T, name string) []*jetstream.RawStreamMsg
 func raw(s string) tasks.Text { return tasks.Text{Raw: json.RawMessage(s)} }
 
 func deploy() *tasks.Deploy {
-	return &tasks.Deploy{JobID: "web", DeploymentID: "dep-1", ServiceID: "svc-1", DeploymentJobID: 456,
-		TeamID: raw(`"team"`), UserID: raw(`1`), OwnerID: raw(`"own<&>er"`)}
+	return &tasks.Deploy{
+		JobID: "web", DeploymentID: "dep-1", ServiceID: "svc-1", DeploymentJobID: 456,
+		TeamID: raw(`"team"`), UserID: raw(`1`), OwnerID: raw(`"own<&>er"`),
+	}
 }
 
 func subject(kind tasks.Kind, secrets ...string) worker.Subject {
@@ -158,16 +160,26 @@ func TestBodiesKeepWhatCameAndLeaveOutWhatDidNot(t *testing.T) {
 		change func(*tasks.Deploy)
 		want   string
 	}{
-		"absent ids are left out": {func(d *tasks.Deploy) { d.TeamID, d.UserID, d.OwnerID = tasks.Text{}, tasks.Text{}, tasks.Text{} },
-			`{"jobId":456,"type":"image","deploymentId":"dep-1","serviceId":"svc-1"}`},
-		"null stays null": {func(d *tasks.Deploy) { d.TeamID, d.UserID = raw("null"), raw("null") },
-			`{"jobId":456,"type":"image","deploymentId":"dep-1","serviceId":"svc-1","teamId":null,"userId":null,"ownerId":"own<&>er"}`},
-		"a number stays a number and a string a string": {func(d *tasks.Deploy) { d.UserID, d.OwnerID = raw(`"7"`), raw("7") },
-			`{"jobId":456,"type":"image","deploymentId":"dep-1","serviceId":"svc-1","teamId":"team","userId":"7","ownerId":7}`},
-		"an absent job id is 0": {func(d *tasks.Deploy) { d.DeploymentJobID = 0 },
-			`{"jobId":0,"type":"image","deploymentId":"dep-1","serviceId":"svc-1","teamId":"team","userId":1,"ownerId":"own<&>er"}`},
-		"quotes and control characters are escaped, nothing else": {func(d *tasks.Deploy) { d.ServiceID = "a\"b\\c\n\t\x01é<>&\u2028" },
-			`{"jobId":456,"type":"image","deploymentId":"dep-1","serviceId":"a\"b\\c\n\t\u0001é<>&` + "\u2028" + `","teamId":"team","userId":1,"ownerId":"own<&>er"}`},
+		"absent ids are left out": {
+			func(d *tasks.Deploy) { d.TeamID, d.UserID, d.OwnerID = tasks.Text{}, tasks.Text{}, tasks.Text{} },
+			`{"jobId":456,"type":"image","deploymentId":"dep-1","serviceId":"svc-1"}`,
+		},
+		"null stays null": {
+			func(d *tasks.Deploy) { d.TeamID, d.UserID = raw("null"), raw("null") },
+			`{"jobId":456,"type":"image","deploymentId":"dep-1","serviceId":"svc-1","teamId":null,"userId":null,"ownerId":"own<&>er"}`,
+		},
+		"a number stays a number and a string a string": {
+			func(d *tasks.Deploy) { d.UserID, d.OwnerID = raw(`"7"`), raw("7") },
+			`{"jobId":456,"type":"image","deploymentId":"dep-1","serviceId":"svc-1","teamId":"team","userId":"7","ownerId":7}`,
+		},
+		"an absent job id is 0": {
+			func(d *tasks.Deploy) { d.DeploymentJobID = 0 },
+			`{"jobId":0,"type":"image","deploymentId":"dep-1","serviceId":"svc-1","teamId":"team","userId":1,"ownerId":"own<&>er"}`,
+		},
+		"quotes and control characters are escaped, nothing else": {
+			func(d *tasks.Deploy) { d.ServiceID = "a\"b\\c\n\t\x01é<>&\u2028" },
+			`{"jobId":456,"type":"image","deploymentId":"dep-1","serviceId":"a\"b\\c\n\t\u0001é<>&` + "\u2028" + `","teamId":"team","userId":1,"ownerId":"own<&>er"}`,
+		},
 	}
 	a := newAudience(t, "", true)
 	for name, test := range tests {

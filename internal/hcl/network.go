@@ -53,8 +53,10 @@ func exposed(s source) []int {
 // foundPort is a port that nobody described. Apps that listen on one usually
 // speak HTTP, but not all of them answer at /, so the check only connects.
 func foundPort(port int) value {
-	return network(tasks.Network{PortNumber: tasks.Int(port), PortType: checkHTTP,
-		HasHealthCheck: checkTCP, HealthCheck: tasks.HealthCheck{Type: checkTCP}})
+	return network(tasks.Network{
+		PortNumber: tasks.Int(port), PortType: checkHTTP,
+		HasHealthCheck: checkTCP, HealthCheck: tasks.HealthCheck{Type: checkTCP},
+	})
 }
 
 func network(n tasks.Network) value {

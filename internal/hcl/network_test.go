@@ -35,7 +35,8 @@ func TestNetworks(t *testing.T) {
 		{"the image's ports", tasks.BuilderDocker, []int{80, 443}, nil, plain(80) + "," + plain(443)},
 		{"only ports that are none", tasks.BuilderDocker, []int{80}, []tasks.Network{{}}, plain(80)},
 		{
-			"the task's ports win", tasks.BuilderDocker, []int{80},
+			"the task's ports win", tasks.BuilderDocker,
+			[]int{80},
 			[]tasks.Network{{PortType: "http"}, {PortNumber: 7, PortType: "http"}},
 			port(7, "http", "http", check("http", "/", "30s", "30s", 7)),
 		},

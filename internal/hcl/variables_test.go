@@ -140,8 +140,10 @@ var rules = []struct {
 		d.Update = &tasks.Update{HealthyDeadline: "5m", AutoRevert: ptr(tasks.Bool(false)), Canary: ptr(tasks.Int(0))}
 	}, "update", `{"auto_revert":false,"canary":0,"healthy_deadline":"5m"}`},
 	{"an update", func(_ *subject, d *tasks.Deploy) {
-		d.Update = &tasks.Update{MinHealthyTime: "1s", HealthyDeadline: "2s", ProgressDeadline: "3s", AutoRevert: ptr(tasks.Bool(true)),
-			AutoPromote: ptr(tasks.Bool(true)), MaxParallel: ptr(tasks.Int(2)), Canary: ptr(tasks.Int(1))}
+		d.Update = &tasks.Update{
+			MinHealthyTime: "1s", HealthyDeadline: "2s", ProgressDeadline: "3s", AutoRevert: ptr(tasks.Bool(true)),
+			AutoPromote: ptr(tasks.Bool(true)), MaxParallel: ptr(tasks.Int(2)), Canary: ptr(tasks.Int(1)),
+		}
 	}, "update", `{"auto_promote":true,"auto_revert":true,"canary":1,"healthy_deadline":"2s","max_parallel":2,"min_healthy_time":"1s","progress_deadline":"3s"}`},
 	{"no job config", nil, "job_config", absent},
 	{"a batch job never overlaps", job("batch", false), "job_config", `{"cron":"","meta_required":["A"],"payload":"p","prohibit_overlap":true,"type":"batch"}`},

@@ -192,7 +192,7 @@ func (st *stream) read(ctx context.Context, params map[string]string) error {
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := body.Read(buffer)
@@ -235,7 +235,7 @@ func (st *stream) tail(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	scanner := bufio.NewScanner(io.LimitReader(body, 2*tailBytes))
 	scanner.Buffer(nil, 4*tailBytes)
 	var lines []string

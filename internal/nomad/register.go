@@ -61,7 +61,7 @@ func (s *session) parse(ctx context.Context, spec tasks.JobSpec) (*api.Job, erro
 	if err != nil {
 		return nil, s.wrap(ctx, "parse", err)
 	}
-	if err := s.checkParsed(job, spec.JobID); err != nil {
+	if err := s.checkParsed(job, spec.JobID); err != nil { //nolint:contextcheck // it asks nobody
 		return nil, err
 	}
 	if spec.TaskID != "" {

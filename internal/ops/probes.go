@@ -38,10 +38,14 @@ type Probes struct {
 func NewProbes(reg prometheus.Registerer, probes ...Probe) *Probes {
 	p := &Probes{
 		probes: probes, last: map[string]error{},
-		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dispatchd_dependency_up",
-			Help: "1 where the dependency answered its last probe."}, []string{"dep"}),
-		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "dispatchd_dependency_probe_seconds",
-			Help: "Time that a probe took.", Buckets: []float64{.001, .01, .1, .5, 1, 5}}, []string{"dep"}),
+		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "dispatchd_dependency_up",
+			Help: "1 where the dependency answered its last probe.",
+		}, []string{"dep"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "dispatchd_dependency_probe_seconds",
+			Help: "Time that a probe took.", Buckets: []float64{.001, .01, .1, .5, 1, 5},
+		}, []string{"dep"}),
 	}
 	reg.MustRegister(p.up, p.took)
 	for _, probe := range probes {

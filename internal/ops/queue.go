@@ -30,12 +30,18 @@ type QueueWatch struct {
 func NewQueueWatch(reg prometheus.Registerer, reader *queue.Reader) *QueueWatch {
 	w := &QueueWatch{
 		reader: reader, err: errNotAsked,
-		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dispatchd_queue_pending",
-			Help: "Tasks in the queue: runnable ones wait for a slot, delivered ones are with a worker or wait for their redelivery."}, []string{"state"}),
-		oldest: prometheus.NewGauge(prometheus.GaugeOpts{Name: "dispatchd_queue_oldest_pending_age_seconds",
-			Help: "For how long the oldest runnable task has waited."}),
-		letters: prometheus.NewGauge(prometheus.GaugeOpts{Name: "dispatchd_dlq_messages",
-			Help: "Messages in the dead letters."}),
+		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "dispatchd_queue_pending",
+			Help: "Tasks in the queue: runnable ones wait for a slot, delivered ones are with a worker or wait for their redelivery.",
+		}, []string{"state"}),
+		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "dispatchd_queue_oldest_pending_age_seconds",
+			Help: "For how long the oldest runnable task has waited.",
+		}),
+		letters: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "dispatchd_dlq_messages",
+			Help: "Messages in the dead letters.",
+		}),
 	}
 	reg.MustRegister(w.pending, w.oldest, w.letters)
 	return w

@@ -16,6 +16,7 @@ const (
 	maxDepth = 1000
 	maxSteps = 1 << 20
 	maxText  = 4 << 20
+	maxList  = 1 << 16
 )
 
 // templates is a set of parsed templates and the functions that they may call.

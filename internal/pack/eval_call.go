@@ -113,14 +113,17 @@ func (f *frame) shortCircuit(c call, end bool) (reflect.Value, error) {
 	return last, nil
 }
 
-// result names the function in its error, and stops a text that doubles itself.
+// result names the function in its error, and stops a text or a list that
+// doubles itself.
 func (f *frame) result(c call, value reflect.Value, err error) (reflect.Value, error) {
 	if err != nil {
 		return reflect.Value{}, f.fail(c.node, "%s: %w", c.name, err)
 	}
-	inner := concrete(value)
-	if (inner.Kind() == reflect.String || inner.Kind() == reflect.Slice) && inner.Len() > maxText {
+	switch inner := concrete(value); {
+	case inner.Kind() == reflect.String && inner.Len() > maxText:
 		return reflect.Value{}, f.fail(c.node, "%w: %s gives more than %d bytes", errLimit, c.name, maxText)
+	case inner.Kind() == reflect.Slice && inner.Len() > maxList:
+		return reflect.Value{}, f.fail(c.node, "%w: %s gives more than %d elements", errLimit, c.name, maxList)
 	}
 	return value, nil
 }

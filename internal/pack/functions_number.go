@@ -91,8 +91,8 @@ func until(end int) ([]int, error) {
 func untilStep(start, end, step int) ([]int, error) {
 	list := []int{}
 	for i := start; (step > 0 && i < end) || (step < 0 && i > end); i += step {
-		if len(list) >= maxSteps {
-			return nil, fmt.Errorf("from %d to %d are more than %d numbers", start, end, maxSteps)
+		if len(list) >= maxList {
+			return nil, fmt.Errorf("from %d to %d are more than %d numbers", start, end, maxList)
 		}
 		list = append(list, i)
 	}

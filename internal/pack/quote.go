@@ -62,11 +62,10 @@ func durationWithin(usual, limit string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	l, err := time.ParseDuration(limit)
-	if err != nil || l <= 0 || u < l {
-		return usual, nil
+	if l, err := time.ParseDuration(limit); err == nil && l > 0 && u >= l {
+		return (l * 4 / 5).String(), nil
 	}
-	return (l * 4 / 5).String(), nil
+	return usual, nil
 }
 
 // write is the one way from a Go value to HCL; text says how a string is written.

@@ -1,6 +1,7 @@
 package pack_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,7 +46,7 @@ func TestRenderEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := contextWithCause(t)
 	cancel(tasks.ErrCancelled)
-	if _, err := cloudstation().Render(ctx, request("")); err != tasks.ErrCancelled {
+	if _, err := cloudstation().Render(ctx, request("")); !errors.Is(err, tasks.ErrCancelled) {
 		t.Errorf("Render = %v, want the context's cause", err)
 	}
 }
@@ -142,7 +143,7 @@ func TestRenderNamesWhatIsWrongInAPack(t *testing.T) {
 		template string
 		want     []string
 	}{
-		"no such variable":   {"\n\njob [[ var \"nmae\" . | hcl ]] {}", []string{"p/templates/p.nomad.tpl:3", `"nmae"`, `did you mean "name"?`}},
+		"no such variable":   {"\n\njob [[ var \"namee\" . | hcl ]] {}", []string{"p/templates/p.nomad.tpl:3", `"namee"`, `did you mean "name"?`}},
 		"no such part":       {`[[ var "name.first" . ]]`, []string{"p.nomad.tpl:1", "no parts"}},
 		"no such field":      {`[[ range var "port" . ]][[ .nope ]][[ end ]]`, []string{"p.nomad.tpl:1", "nope"}},
 		"no such metadata":   {`[[ meta "pack.nam" . ]]`, []string{"p.nomad.tpl:1", `did you mean "name"?`}},

@@ -165,8 +165,10 @@ func TestADeadLetterKeepsTheMessageAndSaysWhy(t *testing.T) {
 	if string(letter.Data) != "no json" {
 		t.Errorf("body = %q, want it as it came", letter.Data)
 	}
-	want := map[string]string{"X-Sender": "backend", "Dispatch-Reason": "invalid_task", "Dispatch-Error": "failed to parse the body",
-		"Dispatch-Attempt": "1", "Dispatch-Subject": "dispatch.task.deploy-image.web.id-1", "Nats-Msg-Id": "id-1.dlq.1"}
+	want := map[string]string{
+		"X-Sender": "backend", "Dispatch-Reason": "invalid_task", "Dispatch-Error": "failed to parse the body",
+		"Dispatch-Attempt": "1", "Dispatch-Subject": "dispatch.task.deploy-image.web.id-1", "Nats-Msg-Id": "id-1.dlq.1",
+	}
 	for name, value := range want {
 		if got := letter.Header.Get(name); got != value {
 			t.Errorf("%s = %q, want %q", name, got, value)

@@ -178,16 +178,20 @@ func newPublisher(b *bus, host Host, stream string, reg prometheus.Registerer) *
 
 func newRegistry(v Version) *prometheus.Registry {
 	reg := prometheus.NewRegistry()
-	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "dispatchd_build_info", Help: "1; the labels name the build.",
-		ConstLabels: prometheus.Labels{"version": v.Number, "commit": v.Commit, "go": v.Go}})
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "dispatchd_build_info", Help: "1; the labels name the build.",
+		ConstLabels: prometheus.Labels{"version": v.Number, "commit": v.Commit, "go": v.Go},
+	})
 	info.Set(1)
 	reg.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return reg
 }
 
 func registerRedactions(reg prometheus.Registerer, redactor *redact.Redactor) {
-	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dispatchd_redactions_total",
-		Help: "Secrets hidden in logs, events and errors."}, func() float64 { return float64(redactor.Hits()) }))
+	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "dispatchd_redactions_total",
+		Help: "Secrets hidden in logs, events and errors.",
+	}, func() float64 { return float64(redactor.Hits()) }))
 }
 
 // ping asks the server for a round trip through JetStream.

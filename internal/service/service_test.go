@@ -196,8 +196,10 @@ func oldRunner(t *testing.T) (url string, seed string, asBackend nats.Option) {
 	}
 	server := natstest.RunWith(t, embednats.Options{Users: []embednats.User{
 		{NKey: public("backend")},
-		{NKey: public("runner"), Publish: &embednats.Permission{Allow: []string{"deployment.>", "job.destroyed", "build.log.>"}},
-			Subscribe: &embednats.Permission{Allow: []string{"_INBOX.>"}}},
+		{
+			NKey: public("runner"), Publish: &embednats.Permission{Allow: []string{"deployment.>", "job.destroyed", "build.log.>"}},
+			Subscribe: &embednats.Permission{Allow: []string{"_INBOX.>"}},
+		},
 	}})
 	text, err := users["runner"].Seed()
 	if err != nil {

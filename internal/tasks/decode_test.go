@@ -178,8 +178,10 @@ func TestDecodePassesHostileTextUnchanged(t *testing.T) {
 		 "configFiles":[{"path":H,"content":"aGk="}],"csiVolume":[{"id":H,"mountPaths":[H]}],
 		 "jobConfig":{"payload":H},"build":{"buildArgs":{H:H}},"consul":{"tags":[H]}`, "H", string(text)))
 	d := mustDeploy(t, "deploy-image", params)
-	got := []string{d.Command, d.Entrypoint[0], d.DockerUser, d.CloudRegion, d.NomadToken.Reveal(), d.ConfigFiles[0].Path,
-		d.CSIVolume[0].ID, d.CSIVolume[0].MountPaths[0], d.JobConfig.Payload, d.Build.BuildArgs[hostile], d.Consul.Tags[0]}
+	got := []string{
+		d.Command, d.Entrypoint[0], d.DockerUser, d.CloudRegion, d.NomadToken.Reveal(), d.ConfigFiles[0].Path,
+		d.CSIVolume[0].ID, d.CSIVolume[0].MountPaths[0], d.JobConfig.Payload, d.Build.BuildArgs[hostile], d.Consul.Tags[0],
+	}
 	for i, value := range got {
 		if value != hostile {
 			t.Errorf("field %d = %q, want %q", i, value, hostile)

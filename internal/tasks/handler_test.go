@@ -132,9 +132,11 @@ func (p *parts) handle(t *testing.T, task tasks.Task, policy tasks.Policy, last 
 }
 
 func repositoryTask(change func(*tasks.Deploy)) tasks.Task {
-	d := &tasks.Deploy{JobID: "web", DeploymentID: "d", ServiceID: "s", ImageName: "web", ImageTag: "latest",
+	d := &tasks.Deploy{
+		JobID: "web", DeploymentID: "d", ServiceID: "s", ImageName: "web", ImageTag: "latest",
 		Deployer: tasks.DeployerNomadPack, Repository: "acme/web", Branch: "main", Provider: "github",
-		Build: tasks.Build{Builder: tasks.BuilderDocker}}
+		Build: tasks.Build{Builder: tasks.BuilderDocker},
+	}
 	if change != nil {
 		change(d)
 	}
@@ -157,19 +159,25 @@ func TestStepsOfEachTask(t *testing.T) {
 		vars   string
 	}{
 		"a repository is cloned, built and deployed by digest": {
-			repositoryTask(nil), "clone configure build render register watch", "web:latest web@sha256:built"},
+			repositoryTask(nil), "clone configure build render register watch", "web:latest web@sha256:built",
+		},
 		"an image is resolved and deployed by digest": {
-			imageTask(nil), "configure resolve render register watch", "web:latest web@sha256:resolved"},
+			imageTask(nil), "configure resolve render register watch", "web:latest web@sha256:resolved",
+		},
 		"a repository whose builder is noop deploys the named image": {
 			repositoryTask(func(d *tasks.Deploy) { d.Build.Builder = tasks.BuilderNoop }),
-			"clone configure resolve render register watch", "web:latest web@sha256:resolved"},
+			"clone configure resolve render register watch", "web:latest web@sha256:resolved",
+		},
 		"a noop deployer ends after the build": {
-			repositoryTask(func(d *tasks.Deploy) { d.Deployer = tasks.DeployerNoop }), "clone configure build", "web:latest"},
+			repositoryTask(func(d *tasks.Deploy) { d.Deployer = tasks.DeployerNoop }), "clone configure build", "web:latest",
+		},
 		"an image with a noop deployer asks nobody": {
-			imageTask(func(d *tasks.Deploy) { d.Deployer = tasks.DeployerNoop }), "configure", "web:latest"},
+			imageTask(func(d *tasks.Deploy) { d.Deployer = tasks.DeployerNoop }), "configure", "web:latest",
+		},
 		"an image that is not pushed is looked up at its registry": {
 			repositoryTask(func(d *tasks.Deploy) { d.Build.DisablePush = true }),
-			"clone configure build resolve render register watch", "web:latest web@sha256:resolved"},
+			"clone configure build resolve render register watch", "web:latest web@sha256:resolved",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -24,7 +24,9 @@ func TestSecretIsNeverFormatted(t *testing.T) {
 	destroyTask := tasks.Task{Destroy: &tasks.Destroy{Jobs: []tasks.DestroyJob{{NomadToken: secret}}}}
 	values := []any{
 		secret, &secret, inside, &inside, deploy, &deploy, deploy.Build, deployTask, &deployTask,
-		destroyTask, *destroyTask.Destroy, tasks.Plan{Deploy: &deploy}, []tasks.Task{deployTask, destroyTask},
+		destroyTask, *destroyTask.Destroy,
+		tasks.Plan{Deploy: &deploy},
+		[]tasks.Task{deployTask, destroyTask},
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 		for _, value := range values {

@@ -113,6 +113,7 @@ func (d *fakeDelivery) Retry(_ context.Context, after time.Duration) error {
 	}
 	return d.world.did("hand back %s %s", d.task.ID, when)
 }
+
 func (d *fakeDelivery) Discard(_ context.Context, why worker.DeadLetter) error {
 	return d.world.did("discard %s", why.Reason)
 }
