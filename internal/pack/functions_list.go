@@ -122,16 +122,13 @@ func holds(list []any, wanted any) bool {
 
 func without(list any, unwanted ...any) ([]any, error) {
 	items, err := elements(list)
-	return filled(slices.DeleteFunc(items, func(item any) bool { return holds(unwanted, item) })), err
+	return slices.DeleteFunc(items, func(item any) bool { return holds(unwanted, item) }), err
 }
 
 func compact(list any) ([]any, error) {
 	items, err := elements(list)
-	return filled(slices.DeleteFunc(items, isEmpty)), err
+	return slices.DeleteFunc(items, isEmpty), err
 }
-
-// filled returns a list that is not nil.
-func filled(list []any) []any { return append([]any{}, list...) }
 
 func has(wanted, list any) (bool, error) {
 	if list == nil {
@@ -209,7 +206,8 @@ func pick(d map[string]any, keys ...string) map[string]any {
 }
 
 func omit(d map[string]any, keys ...string) map[string]any {
-	kept := maps.Clone(d)
+	kept := map[string]any{}
+	maps.Copy(kept, d)
 	maps.DeleteFunc(kept, func(key string, _ any) bool { return slices.Contains(keys, key) })
 	return kept
 }

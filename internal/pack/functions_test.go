@@ -17,7 +17,7 @@ func TestFunctionsAreSprigs(t *testing.T) {
 	t.Parallel()
 	ours, theirs := pack.Functions(), sprig.TxtFuncMap()
 	for _, call := range sprigCalls {
-		text := "{{ " + call + ` | printf "%T %#v" }}`
+		text := "{{ " + call + ` | printf "%[1]T %#[1]v" }}`
 		got, err := pack.Evaluate(text, ours, sample())
 		want, wantErr := byTextTemplate(text, theirs, sample())
 		if (err == nil) != (wantErr == nil) || got != want {

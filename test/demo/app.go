@@ -115,7 +115,7 @@ func get(ctx context.Context, url string) (status int, text string, err error) {
 	if err != nil {
 		return 0, "", err
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	return res.StatusCode, strings.TrimSpace(string(body)), err
 }

@@ -38,16 +38,30 @@ func (d *demo) run(ctx context.Context, plan *testbed.Plan) error {
 		return err
 	}
 	err := d.show(ctx, plan)
+	if err != nil && ctx.Err() != nil {
+		err = errInterrupted
+	}
 	d.screen.heading("Cleaning up")
-	err = errors.Join(err, d.close())
-	if err != nil && ctx.Err() == nil {
+	err = also(err, d.close())
+	if err != nil && !errors.Is(err, errInterrupted) {
 		return fmt.Errorf("%w; the logs are in %s", err, filepath.Join(d.dir, "log"))
 	}
-	if err := errors.Join(err, os.RemoveAll(d.dir)); err != nil {
+	if err = also(err, os.RemoveAll(d.dir)); err != nil {
 		return err
 	}
 	d.screen.heading("Everything worked, and nothing is left behind (%s in all)", time.Since(d.began).Round(100*time.Millisecond))
 	return nil
+}
+
+// errInterrupted means that somebody did not want to see the rest.
+var errInterrupted = errors.New("stopped before the end")
+
+// also puts the second error behind the first, in one sentence.
+func also(first, second error) error {
+	if first == nil || second == nil {
+		return errors.Join(first, second)
+	}
+	return fmt.Errorf("%w; %w", first, second)
 }
 
 // open makes the directory and finds the program.
@@ -64,8 +78,22 @@ func (d *demo) open() (err error) {
 	return os.MkdirAll(filepath.Join(d.dir, "log"), 0o755)
 }
 
+// show ends as soon as the service does: its end explains every later error.
 func (d *demo) show(ctx context.Context, plan *testbed.Plan) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	err := d.showAll(ctx, cancel, plan)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (d *demo) showAll(ctx context.Context, ended func(error), plan *testbed.Plan) error {
 	if err := d.start(ctx, plan); err != nil {
+		return err
+	}
+	if err := d.startWorker(ctx, ended); err != nil {
 		return err
 	}
 	for i, s := range d.steps() {
@@ -81,7 +109,7 @@ func (d *demo) show(ctx context.Context, plan *testbed.Plan) error {
 	return nil
 }
 
-// start brings up the platform: the parts, the backend's streams, the service.
+// start brings up the platform: the parts and the backend's streams.
 func (d *demo) start(ctx context.Context, plan *testbed.Plan) error {
 	if !plan.Empty() {
 		d.screen.heading("Installing and building what is missing")
@@ -101,13 +129,11 @@ func (d *demo) start(ctx context.Context, plan *testbed.Plan) error {
 	if d.base, err = d.bed.PushBase(ctx); err != nil {
 		return err
 	}
-	if d.streams, err = openStreams(ctx, d.bed.NATS.ClientURL()); err != nil {
-		return err
-	}
-	return d.startWorker(ctx)
+	d.streams, err = openStreams(ctx, d.bed.NATS.ClientURL())
+	return err
 }
 
-func (d *demo) startWorker(ctx context.Context) error {
+func (d *demo) startWorker(ctx context.Context, ended func(error)) error {
 	port, err := d.bed.Port()
 	if err != nil {
 		return fmt.Errorf("start dispatchd: %w", err)
@@ -122,7 +148,12 @@ func (d *demo) startWorker(ctx context.Context) error {
 		"DISPATCHD_LOG_FORMAT=console",
 	)
 	began := time.Now()
-	if d.worker, err = startWorker(d.binary, d.environ(), addr, filepath.Join(d.dir, "log", "dispatchd.log")); err != nil {
+	d.worker, err = startWorker(workerOptions{
+		// The bed's mark has the next bed end the service where we were killed.
+		binary: d.binary, env: append(d.environ(), "DISPATCHD_TESTBED="+d.bed.SlotDir()),
+		addr: addr, log: filepath.Join(d.dir, "log", "dispatchd.log"), ended: ended,
+	})
+	if err != nil {
 		return err
 	}
 	if err := d.worker.ready(ctx); err != nil {
@@ -132,7 +163,7 @@ func (d *demo) startWorker(ctx context.Context) error {
 	return err
 }
 
-// environ is the whole environment of our dispatchd processes: what the user
+// environ is the environment of our dispatchd processes: what the user
 // has set for a platform of his own must not reach them.
 func (d *demo) environ() []string {
 	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.dir, "LANG=C.UTF-8"}, d.env...)
@@ -143,17 +174,17 @@ func (d *demo) workDir() string { return filepath.Join(d.dir, "work") }
 // close ends everything that was started, the last thing first, and says what
 // is left of it.
 func (d *demo) close() error {
-	var errs []error
-	if d.worker != nil {
-		errs = append(errs, d.worker.stop(), d.workLeft())
+	var err error
+	if d.worker != nil && d.worker.running() {
+		err = also(d.worker.stop(), d.workLeft())
 	}
 	if d.streams != nil {
 		d.streams.close()
 	}
 	if d.bed != nil {
-		errs = append(errs, d.bed.Close())
+		err = also(err, d.bed.Close())
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // workLeft says what the service has left of its tasks' directories.

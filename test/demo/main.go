@@ -49,8 +49,8 @@ func run(args []string) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		return tell(errors.New("stopped before the end"), exitInterrupted)
+	case errors.Is(err, errInterrupted):
+		return tell(err, exitInterrupted)
 	default:
 		return tell(err, exitFailed)
 	}

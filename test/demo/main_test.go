@@ -114,16 +114,16 @@ func exampleResults() []result {
 	return []result{
 		{
 			column: "commit 1", record: record{Status: "succeeded", Image: "127.0.0.1:5000/demo/hello@sha256:" + strings.Repeat("1a2b", 16)},
-			events: []event{{subjectChanged, ""}, {subjectSucceeded, ""}}, lines: 45, logEnd: "success",
+			events: []event{{subject: subjectChanged}, {subject: subjectSucceeded}}, lines: 45, logEnd: "success",
 			allocation: "e98d9864-1111-2222-3333-444455556666", answer: "hello from 1",
 			stages: stages("clone", "configure", "build", "watch"), took: 7300 * time.Millisecond,
 		},
 		{
 			column: "commit 2", record: record{Status: "failed", Reason: "rolled_back"},
-			events: []event{{subjectChanged, ""}, {subjectFailed, ""}}, lines: 1, logEnd: "failed",
+			events: []event{{subject: subjectChanged}, {subject: subjectFailed}}, lines: 1, logEnd: "failed",
 			stages: stages("clone", "push", "watch"), took: time.Second,
 		},
-		{column: "destroy", record: record{Status: "succeeded"}, events: []event{{subjectDestroyed, ""}}, answer: "gone", stages: stages("destroy")},
+		{column: "destroy", record: record{Status: "succeeded"}, events: []event{{subject: subjectDestroyed}}, answer: "gone", stages: stages("destroy")},
 	}
 }
 

@@ -40,8 +40,8 @@ type record struct {
 	Commit  string `json:"commit"`
 }
 
-// event is one legacy event.
-type event struct{ subject, body string }
+// event is one legacy event; a failure has a reason and a sentence.
+type event struct{ subject, reason, sentence string }
 
 // stage is a stage of a task and how long it took.
 type stage struct {

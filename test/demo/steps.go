@@ -62,6 +62,11 @@ func (d *demo) deploy(ctx context.Context, column string, s testbed.Sample, want
 	if r.record.Commit != "" && r.record.Commit != commit {
 		return fmt.Errorf("dispatchd deployed commit %s, want %s", r.record.Commit, commit)
 	}
+	for _, e := range r.events {
+		if e.subject == subjectFailed {
+			d.screen.say("%s says %s", e.subject, d.screen.style(red, e.reason+": "+e.sentence))
+		}
+	}
 	if err := d.look(ctx, &r, want); err != nil {
 		return err
 	}

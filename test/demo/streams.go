@@ -141,7 +141,7 @@ func (s *streams) readEvents(ctx context.Context, t task, r *result) error {
 	r.events = nil
 	for _, m := range messages {
 		if m.header.Get("Dispatch-Task-Id") == t.ID {
-			r.events = append(r.events, event{m.subject, string(m.body)})
+			r.events = append(r.events, event{m.subject, m.header.Get("Dispatch-Reason"), m.header.Get("Dispatch-Error")})
 		}
 	}
 	return nil

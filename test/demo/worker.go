@@ -17,27 +17,36 @@ const (
 	readyTimeout = 20 * time.Second
 	// stopTimeout is more than the drain that the demo allows.
 	stopTimeout  = 15 * time.Second
-	drainTimeout = "5s"
+	drainTimeout = "1s"
 )
 
 // worker is `dispatchd run` as a process.
 type worker struct {
 	cmd  *exec.Cmd
 	url  string
-	log  string
 	done chan struct{}
+}
+
+// workerOptions say how the service is started.
+type workerOptions struct {
+	binary string
+	env    []string
+	// addr is its HTTP port, log the file that takes its output.
+	addr, log string
+	// ended is told when the process has ended, for whatever reason.
+	ended func(error)
 }
 
 // startWorker starts the service in a process group of its own, so that a
 // Ctrl-C reaches only us and we end the parts in order.
-func startWorker(binary string, env []string, addr, log string) (*worker, error) {
-	file, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+func startWorker(o workerOptions) (*worker, error) {
+	file, err := os.OpenFile(o.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("start dispatchd: %w", err)
 	}
-	defer file.Close()
-	w := &worker{cmd: exec.Command(binary, "run"), url: "http://" + addr, log: log, done: make(chan struct{})}
-	w.cmd.Env, w.cmd.Stdout, w.cmd.Stderr = env, file, file
+	defer func() { _ = file.Close() }()
+	w := &worker{cmd: exec.Command(o.binary, "run"), url: "http://" + o.addr, done: make(chan struct{})}
+	w.cmd.Env, w.cmd.Stdout, w.cmd.Stderr = o.env, file, file
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := w.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start dispatchd: %w", err)
@@ -45,6 +54,7 @@ func startWorker(binary string, env []string, addr, log string) (*worker, error)
 	go func() {
 		defer close(w.done)
 		_ = w.cmd.Wait()
+		o.ended(fmt.Errorf("dispatchd run ended by itself with exit code %d", w.cmd.ProcessState.ExitCode()))
 	}()
 	return w, nil
 }
@@ -55,11 +65,6 @@ func (w *worker) ready(ctx context.Context) error {
 	defer cancel()
 	var last error
 	err := poll(ctx, func() (bool, error) {
-		select {
-		case <-w.done:
-			return false, fmt.Errorf("it ended with exit code %d", w.cmd.ProcessState.ExitCode())
-		default:
-		}
 		last = w.asked(ctx)
 		return last == nil, nil
 	})
@@ -80,13 +85,17 @@ func (w *worker) asked(ctx context.Context) error {
 	return err
 }
 
-// stop asks the service to end, as its supervisor does.
-func (w *worker) stop() error {
+func (w *worker) running() bool {
 	select {
 	case <-w.done:
-		return fmt.Errorf("dispatchd ended by itself with exit code %d", w.cmd.ProcessState.ExitCode())
+		return false
 	default:
+		return true
 	}
+}
+
+// stop asks the service to end, as its supervisor does.
+func (w *worker) stop() error {
 	if err := w.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop dispatchd: %w", err)
 	}
