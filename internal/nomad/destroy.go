@@ -196,7 +196,9 @@ func (d *destroyer) left(ctx context.Context, id string) (pending bool, left []*
 		return false, nil, err
 	}
 	for _, eval := range evals {
-		pending = pending || eval.Status == api.EvalStatusPending
+		// A delayed reschedule of a crashed allocation waits for its time and then
+		// finds the job stopped: it places nothing.
+		pending = pending || (eval.Status == api.EvalStatusPending && eval.WaitUntil.IsZero())
 	}
 	allocs, err := get(ctx, d.s, func(q *api.QueryOptions) ([]*api.AllocationListStub, *api.QueryMeta, error) {
 		return d.s.api.Jobs().Allocations(id, true, q)

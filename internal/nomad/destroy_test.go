@@ -1,6 +1,7 @@
 package nomad_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -51,6 +52,21 @@ func TestDestroyWaitsForTheAllocations(t *testing.T) {
 	}
 	if err := client.Destroy(t.Context(), tasks.Cluster{}, "web", rep); err != nil {
 		t.Errorf("destroying what is gone: %v", err)
+	}
+}
+
+func TestDestroyDoesNotWaitForADelayedReschedule(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	reg := f.seed(webJob("service", 1))
+	f.setAllocs("web", alloc(reg, "a1", "failed", nil, running(0)))
+	f.change("evaluations", func(uint64) {
+		f.evals["web"] = append(f.evals["web"], &api.Evaluation{ID: "later", JobID: "web", Status: api.EvalStatusPending, WaitUntil: time.Now().Add(time.Hour)})
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := f.client(t, nomad.Options{}).Destroy(ctx, tasks.Cluster{}, "web", &reporter{}); err != nil {
+		t.Fatal(err)
 	}
 }
 
