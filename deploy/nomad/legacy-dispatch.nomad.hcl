@@ -103,7 +103,9 @@ job "dispatchd" {
 
   parameterized {
     payload       = "forbidden"
-    meta_required = ["TASK", "PARAMS"]
+    # Nomad compares the keys of a dispatch letter by letter, and callers write
+    # them both ways; run-once itself says which one is missing.
+    meta_optional = ["TASK", "PARAMS", "task", "params"]
   }
 
   group "dispatchd" {
