@@ -57,8 +57,9 @@ type buildLog struct {
 
 	// plain is true where no stream keeps build logs.
 	plain bool
-	// sequence is the goroutine's until flush has returned.
-	sequence uint64
+	// sequence is the number of the last line taken, out that of the last line
+	// that is out. Both are the goroutine's until flush has returned.
+	sequence, out uint64
 }
 
 // logStart is where a log goes on and how it goes out.
@@ -72,7 +73,7 @@ type logStart struct {
 func startBuildLog(ctx context.Context, p *Publisher, about worker.Subject, start logStart) *buildLog {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &buildLog{
-		publisher: p, about: about, cancel: cancel, sequence: start.after, plain: start.plain,
+		publisher: p, about: about, cancel: cancel, sequence: start.after, out: start.after, plain: start.plain,
 		wake: make(chan struct{}, 1), idle: closedChannel(), phase: tasks.StageAccept.Phase(),
 	}
 	l.done.Go(func() { l.run(ctx) })
@@ -205,12 +206,12 @@ func (l *buildLog) flush(ctx context.Context) (uint64, error) {
 	l.mu.Unlock()
 	if err := l.await(ctx, idle); err != nil {
 		l.close()
-		return l.sequence, fmt.Errorf("wait for the last log lines: %w", err)
+		return l.out, fmt.Errorf("wait for the last log lines: %w", err)
 	}
 	if l.plain {
-		return l.sequence, l.flushConnection(ctx)
+		return l.out, l.flushConnection(ctx)
 	}
-	return l.sequence, nil
+	return l.out, nil
 }
 
 // flushConnection returns when the server has what was sent without an answer.
@@ -243,10 +244,14 @@ func (l *buildLog) await(ctx context.Context, idle <-chan struct{}) error {
 	}
 }
 
-// publishEnd sends the end of the log the way its lines went.
+// publishEnd sends the end of the log the way its lines went, or plain where
+// their stream does not keep ends.
 func (l *buildLog) publishEnd(ctx context.Context, e worker.Event) error {
 	if !l.plain {
-		return l.publisher.publish(ctx, "build.log.end", e)
+		err := l.publisher.publish(ctx, "build.log.end", e)
+		if err == nil || !l.publisher.uncovered(ctx, e.Subject) {
+			return err
+		}
 	}
 	msg := message(e)
 	msg.Header.Set(nats.MsgIdHdr, e.Key)

@@ -33,6 +33,7 @@ func (l *buildLog) sendLines(ctx context.Context, lines []*nats.Msg) {
 		sent, err := l.try(ctx, lines)
 		l.publisher.options.Metrics.lines.Add(float64(sent))
 		lines = lines[sent:]
+		l.out += uint64(sent)
 		if err != nil {
 			l.publisher.options.Metrics.logFailures.Inc()
 			wait.pause(ctx)

@@ -36,6 +36,7 @@ type Publisher struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	options Options
+	bound   bound
 }
 
 var _ worker.Publisher = (*Publisher)(nil)
@@ -66,6 +67,15 @@ func (p *Publisher) Uncovered(ctx context.Context) ([]string, error) {
 	return missing, nil
 }
 
+// uncovered reports whether the server says that no stream covers the subject. A
+// publish there is only a time-out where somebody listens to it.
+func (p *Publisher) uncovered(ctx context.Context, subject string) bool {
+	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
+	defer cancel()
+	_, err := p.js.StreamNameBySubject(ctx, subject)
+	return errors.Is(err, jetstream.ErrStreamNotFound)
+}
+
 // errUncovered says that a subject has no stream.
 var errUncovered = errors.New("no stream covers this subject")
 
@@ -83,7 +93,7 @@ func (p *Publisher) Ended(ctx context.Context, id string) (*worker.Settlement, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
-	stream, err := p.js.Stream(ctx, p.options.Stream)
+	stream, err := p.recordStream(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the terminal record of %s: %w", id, err)
 	}

@@ -3,7 +3,6 @@ package events
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -49,12 +48,9 @@ func (p *Publisher) logStart(ctx context.Context, about worker.Subject) (logStar
 	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
 	subject := p.options.Subjects.BuildLog(about.Task.Deploy.DeploymentID)
-	name, err := p.js.StreamNameBySubject(ctx, subject)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return start, nil
-	}
-	if err != nil {
-		return start, fmt.Errorf("look for the stream of %s: %w", subject, err)
+	name, err := p.logStream(ctx, subject)
+	if name == "" || err != nil {
+		return start, err
 	}
 	start.plain = false
 	if about.Run.Claims > 1 {

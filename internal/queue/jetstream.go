@@ -123,7 +123,9 @@ func (d *delivery) Retry(ctx context.Context, after time.Duration) error {
 func (d *delivery) Discard(ctx context.Context, why worker.DeadLetter) error {
 	bounded, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if _, err := d.queue.js.PublishMsg(bounded, d.deadLetter(why), jetstream.WithMsgID(d.deadLetterKey(why))); err != nil {
+	letter := d.deadLetter(why)
+	fit(letter, int(d.queue.nc.MaxPayload()))
+	if _, err := d.queue.js.PublishMsg(bounded, letter, jetstream.WithMsgID(d.deadLetterKey(why))); err != nil {
 		return fmt.Errorf("write the dead letter of %s: %w", d.msg.Subject(), err)
 	}
 	if err := d.msg.TermWithReason(string(why.Reason)); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
@@ -146,6 +148,22 @@ func (d *delivery) deadLetter(why worker.DeadLetter) *nats.Msg {
 	msg.Header.Set("Dispatch-Attempt", strconv.Itoa(why.Attempt))
 	msg.Header.Set("Dispatch-Subject", d.msg.Subject())
 	return msg
+}
+
+// letterMargin is room for what publishing adds to a dead letter.
+const letterMargin = 512
+
+// fit cuts the body of a dead letter that our headers make larger than the
+// server takes, and says so: a message that cannot be put away would keep its
+// slot for ever.
+func fit(letter *nats.Msg, limit int) {
+	if letter.Size()+letterMargin <= limit {
+		return
+	}
+	text := letter.Header.Get("Dispatch-Error")
+	letter.Header.Set("Dispatch-Error", headerText("the end of the body is left out, it does not fit beside these headers; "+text))
+	over := letter.Size() + letterMargin - limit
+	letter.Data = letter.Data[:max(0, len(letter.Data)-over)]
 }
 
 func (d *delivery) deadLetterKey(why worker.DeadLetter) string {

@@ -14,6 +14,10 @@ import (
 // comes again after its delay; after Done or Discard the queue is exhausted,
 // and so it is where the slot asks again without having used a verb.
 type Once struct {
+	// Limit is for how long a delivery that is handed back comes again, counted
+	// from the first Fetch; 0 means for as long as the context lasts.
+	Limit time.Duration
+
 	task        tasks.Task
 	invalid     error
 	traceparent string
@@ -23,6 +27,9 @@ type Once struct {
 	out        bool
 	ended      bool
 	notBefore  time.Time
+	until      time.Time
+	// last is true once the delivery that follows the end of the time is out.
+	last bool
 }
 
 var _ worker.Queue = (*Once)(nil)
@@ -33,10 +40,14 @@ func NewOnce(task tasks.Task, invalid error, traceparent string) *Once {
 	return &Once{task: task, invalid: invalid, traceparent: traceparent}
 }
 
-// Fetch returns the delivery when it is due, and io.EOF once it has ended.
+// Fetch returns the delivery when it is due, and io.EOF once it has ended. Where
+// the context or the limit ends before a delivery that was handed back is due,
+// it comes at once and for the last time, so that what has begun can be ended.
 func (q *Once) Fetch(ctx context.Context) (worker.Delivery, error) {
+	ctx, cancel := q.bounded(ctx)
+	defer cancel()
 	for {
-		delivery, wait, err := q.next()
+		delivery, wait, err := q.next(ctx.Err() != nil)
 		if delivery != nil || err != nil {
 			return delivery, err
 		}
@@ -46,24 +57,33 @@ func (q *Once) Fetch(ctx context.Context) (worker.Delivery, error) {
 		case <-ctx.Done():
 		}
 		timer.Stop()
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
 	}
 }
 
-func (q *Once) next() (worker.Delivery, time.Duration, error) {
+func (q *Once) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.Limit <= 0 {
+		return context.WithCancel(ctx)
+	}
+	if q.until.IsZero() {
+		q.until = time.Now().Add(q.Limit)
+	}
+	return context.WithDeadline(ctx, q.until)
+}
+
+func (q *Once) next(stopped bool) (worker.Delivery, time.Duration, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch wait := time.Until(q.notBefore); {
-	case q.ended, q.out:
+	case q.ended, q.out, stopped && (q.last || q.deliveries == 0):
 		return nil, 0, io.EOF
-	case wait > 0:
+	case wait > 0 && !stopped:
 		return nil, wait, nil
 	default:
-		q.out = true
+		q.out, q.last = true, stopped
 		q.deliveries++
-		return &onceDelivery{queue: q, number: q.deliveries}, 0, nil
+		return &onceDelivery{queue: q, number: q.deliveries, last: stopped}, 0, nil
 	}
 }
 
@@ -77,12 +97,13 @@ func (q *Once) release(ended bool, after time.Duration) {
 type onceDelivery struct {
 	queue  *Once
 	number int
+	last   bool
 }
 
 var _ worker.Delivery = (*onceDelivery)(nil)
 
 func (d *onceDelivery) Message() worker.Message {
-	return worker.Message{Deliveries: d.number, Traceparent: d.queue.traceparent}
+	return worker.Message{Deliveries: d.number, Traceparent: d.queue.traceparent, Last: d.last}
 }
 
 func (d *onceDelivery) Decode() (tasks.Task, error) { return d.queue.task, d.queue.invalid }

@@ -59,18 +59,23 @@ func (r *Runs) Claim(ctx context.Context, id string, resume bool) (worker.Claim,
 	return claim, nil
 }
 
+// claim makes the record at once where it may: most tasks are claimed once, and
+// the server says where one was claimed before.
 func (r *Runs) claim(ctx context.Context, id string, resume bool) (*claim, error) {
-	entry, err := r.bucket.Get(ctx, id)
-	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound) && resume:
-		return nil, worker.ErrNoRun
-	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return r.first(ctx, id)
-	case err != nil:
-		return nil, err
-	default:
-		return r.next(ctx, entry)
+	if !resume {
+		made, err := r.first(ctx, id)
+		if !isConflict(err) {
+			return made, err
+		}
 	}
+	entry, err := r.bucket.Get(ctx, id)
+	if errors.Is(err, jetstream.ErrKeyNotFound) && resume {
+		return nil, worker.ErrNoRun
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.next(ctx, entry)
 }
 
 // first makes the record.
@@ -149,7 +154,10 @@ func (c *claim) save(ctx context.Context, change func(*worker.Run)) error {
 	}
 	revision, err := c.runs.bucket.Update(ctx, c.id, body, c.revision)
 	if isConflict(err) {
-		return c.afterConflict(ctx, body, next)
+		if again, err := c.afterConflict(ctx, body, next); !again {
+			return err
+		}
+		return c.save(ctx, change)
 	}
 	if err != nil {
 		return err
@@ -158,21 +166,33 @@ func (c *claim) save(ctx context.Context, change func(*worker.Run)) error {
 	return nil
 }
 
-// afterConflict tells a write of our own whose answer was lost from somebody
-// else's claim.
-func (c *claim) afterConflict(ctx context.Context, body []byte, next record) error {
+// afterConflict tells a write of our own whose answer was lost, this one or an
+// earlier one, from somebody else's claim. It returns true where the change
+// must be made again, on top of what stands.
+func (c *claim) afterConflict(ctx context.Context, body []byte, next record) (again bool, err error) {
 	entry, err := c.runs.bucket.Get(ctx, c.id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return worker.ErrClaimLost
+		return false, worker.ErrClaimLost
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	if string(entry.Value()) != string(body) {
-		return worker.ErrClaimLost
+	if string(entry.Value()) == string(body) {
+		c.rec, c.revision = next, entry.Revision()
+		return false, nil
 	}
-	c.rec, c.revision = next, entry.Revision()
-	return nil
+	var stored record
+	if err := json.Unmarshal(entry.Value(), &stored); err != nil {
+		return false, fmt.Errorf("read the record: %w", err)
+	}
+	if stored.Claims != c.rec.Claims || stored.Worker != c.rec.Worker {
+		return false, worker.ErrClaimLost
+	}
+	if stored.FirstClaim.IsZero() {
+		stored.FirstClaim = c.rec.FirstClaim
+	}
+	c.rec, c.revision = stored, entry.Revision()
+	return true, nil
 }
 
 // Delete removes the record by its sequence: where somebody has claimed since,

@@ -42,9 +42,11 @@ func RunOnce(ctx context.Context, host Host) error {
 	}
 	defer func() { _ = workspace.Close() }()
 
-	settled, err := runOnce(ctx, host, bus, parts, workspace, queue.NewOnce(task, invalid, ""))
+	source := queue.NewOnce(task, invalid, "")
+	source.Limit = host.Config.Worker.TaskTimeout + onceSettleTimeout
+	settled, err := runOnce(ctx, host, bus, parts, workspace, source)
 	if err != nil {
-		return err
+		return errors.Join(invalid, err)
 	}
 	return settledError(settled)
 }

@@ -101,8 +101,11 @@ func (s *service) run(ctx context.Context) error {
 	pool.Run(ctx)
 	stop()
 	running.Wait()
+	if err := server.Close(context.WithoutCancel(ctx)); err != nil {
+		s.host.Log.Warn("close the HTTP port", zap.Error(err))
+	}
 	s.host.Log.Info("stopped")
-	return server.Close(context.WithoutCancel(ctx))
+	return nil
 }
 
 // covered refuses to start where an event would have no stream.

@@ -395,3 +395,17 @@ func get(t *testing.T, url string) (int, string) {
 	}
 	return resp.StatusCode, string(body)
 }
+
+func TestAnOpenConnectionDoesNotChangeTheExitOfADrain(t *testing.T) {
+	server := natstest.Run(t)
+	backend(t, server.ClientURL())
+	port := freePort(t)
+	host, log := hostFor(t, map[string]string{"NATS_SERVERS": server.ClientURL(), "DISPATCHD_HTTP_ADDR": port})
+	stop := start(t, host, log)
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	stop()
+}

@@ -364,6 +364,27 @@ func TestAnUnreachableNomadIsRetriedAndThenCounted(t *testing.T) {
 	}
 }
 
+// lastBreath removes the job and ends the task's context while it does so.
+type lastBreath struct {
+	*parts
+	stop context.CancelCauseFunc
+}
+
+func (l lastBreath) Destroy(context.Context, tasks.Cluster, string, tasks.Reporter) error {
+	l.stop(tasks.ErrTimeout)
+	return nil
+}
+
+func TestAJobThatIsGoneWhenTheContextEndsIsCounted(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancelCause(t.Context())
+	h := tasks.NewHandler(tasks.Parts{Deployer: lastBreath{parts: &parts{}, stop: stop}}, tasks.Policy{})
+	result, err := h.Handle(ctx, destroyTask("a", "b"), tasks.Attempt{Dir: t.TempDir()}, &listener{})
+	if !errors.Is(err, tasks.ErrTimeout) || len(result.Destroyed) != 1 || result.Destroyed[0].JobID != "a" {
+		t.Errorf("destroyed %v, error %v, want a and the timeout", result.Destroyed, err)
+	}
+}
+
 func TestTheCauseOfAnEndedContextBeatsTheError(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())

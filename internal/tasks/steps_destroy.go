@@ -9,14 +9,17 @@ func (h *Handler) destroy(ctx context.Context, r *run) error {
 	r.result.Destroyed, r.result.Undestroyed = nil, nil
 	var again error
 	for _, job := range r.task.Destroy.Jobs {
-		err := h.destroyOne(ctx, r, job)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		err := h.destroyOne(ctx, r, job)
 		if err == nil {
 			r.result.Destroyed = append(r.result.Destroyed, job)
 			r.say("job %s is gone", job.JobID)
 			continue
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		failure := AsFailure(err)
 		r.result.Undestroyed = append(r.result.Undestroyed, Undestroyed{Job: job, Failure: failure})

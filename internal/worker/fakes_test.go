@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ type world struct {
 	closed   bool
 	// fail makes a verb fail as often as it says.
 	fail map[string]int
+	// log is what was written to the task's error output.
+	log bytes.Buffer
 }
 
 func newWorld() *world {
@@ -75,6 +78,9 @@ func (w *world) close() {
 }
 
 func (w *world) Fetch(ctx context.Context) (worker.Delivery, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -122,6 +128,10 @@ func (d *fakeDelivery) Discard(_ context.Context, why worker.DeadLetter) error {
 func (w *world) Claim(_ context.Context, id string, resume bool) (worker.Claim, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.fail["claim"] > 0 {
+		w.fail["claim"]--
+		return nil, errFake
+	}
 	run, open := w.runs[id]
 	if !open && resume {
 		return nil, worker.ErrNoRun
@@ -186,6 +196,12 @@ func (w *world) Ended(_ context.Context, id string) (*worker.Settlement, error) 
 func (w *world) Duplicate(_ context.Context, id string) { _ = w.did("duplicate %s", id) }
 
 func (w *world) Open(_ context.Context, about worker.Subject) (worker.Stream, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fail["open"] > 0 {
+		w.fail["open"]--
+		return nil, errFake
+	}
 	return &fakeStream{world: w, about: about}, nil
 }
 
@@ -196,7 +212,7 @@ type fakeStream struct {
 
 func (s *fakeStream) Stage(stage tasks.Stage) { _ = s.world.did("stage %s", stage) }
 func (s *fakeStream) Stdout() io.Writer       { return io.Discard }
-func (s *fakeStream) Stderr() io.Writer       { return io.Discard }
+func (s *fakeStream) Stderr() io.Writer       { return &s.world.log }
 func (s *fakeStream) Started(context.Context) error {
 	return s.world.did("IN_PROGRESS %s", s.about.Task.ID)
 }

@@ -124,7 +124,7 @@ func (p *Pool) drain(intake context.Context, drained <-chan struct{}, stop conte
 // slot works off one delivery after the other.
 func (p *Pool) slot(intake, work context.Context) {
 	wait := backoff{first: 200 * time.Millisecond, most: 5 * time.Second}
-	for intake.Err() == nil {
+	for {
 		delivery, err := p.queue.Fetch(intake)
 		switch {
 		case err == nil:

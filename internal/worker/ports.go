@@ -14,7 +14,8 @@ import (
 type Queue interface {
 	// Fetch blocks until there is a delivery. It returns io.EOF when there will
 	// never be another, and the context's error when that ends first. Any other
-	// error is passing: the slot waits and asks again.
+	// error is passing: the slot waits and asks again. It is asked once more after
+	// the context has ended.
 	Fetch(ctx context.Context) (Delivery, error)
 }
 
@@ -44,6 +45,8 @@ type Message struct {
 	Deliveries int
 	// Traceparent is the publisher's W3C header; empty where there is none.
 	Traceparent string
+	// Last is true where a task that is handed back would not come again.
+	Last bool
 }
 
 // DeadLetter says why a message is put away.

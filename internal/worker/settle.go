@@ -20,11 +20,12 @@ func (p *Pool) settle(work context.Context, a *attempt, result tasks.Result, err
 	defer p.removeDir(a)
 	failure := p.describe(work, a, err)
 	verdict := p.classify(a, failure)
+	if verdict == sayNothing {
+		p.unfinished(a, ErrClaimLost)
+		return
+	}
 	a.report(result, failure, verdict)
 	switch verdict {
-	case sayNothing:
-		a.log.Warn("another worker owns the task")
-		p.options.Metrics.settled("lost")
 	case giveBack, tryAgain:
 		p.release(ctx, a, failure, verdict)
 	default:
@@ -56,7 +57,7 @@ func (p *Pool) classify(a *attempt, failure *tasks.Failure) verdict {
 		return sayNothing
 	case row.Class == tasks.ClassShutdown:
 		return giveBack
-	case row.Retryable() && a.claim.Run().Attempts < p.options.MaxAttempts:
+	case row.Retryable() && !p.last(a):
 		return tryAgain
 	default:
 		return end
@@ -210,7 +211,6 @@ func (p *Pool) complete(ctx context.Context, a *attempt, s Settlement) {
 		{"publish the outcome", func(ctx context.Context) error { return a.stream.Announce(ctx, s) }},
 		{"end the log", func(ctx context.Context) error { return a.stream.EndLog(ctx, s) }},
 		{"acknowledge the message", func(ctx context.Context) error { return p.acknowledge(ctx, a, s) }},
-		{"delete the run record", a.claim.Delete},
 	}
 	for _, step := range steps {
 		if err := p.persist(ctx, a, step.what, step.do); err != nil {
@@ -219,6 +219,20 @@ func (p *Pool) complete(ctx context.Context, a *attempt, s Settlement) {
 		}
 	}
 	p.settled(a, s)
+	p.forget(ctx, a)
+}
+
+// forgetTimeout bounds the deletion of a run record.
+const forgetTimeout = 30 * time.Second
+
+// forget deletes the run record. The task has ended without it: a record that
+// stays holds an outcome that has been said.
+func (p *Pool) forget(ctx context.Context, a *attempt) {
+	ctx, cancel := context.WithTimeout(ctx, forgetTimeout)
+	defer cancel()
+	if err := p.persist(ctx, a, "delete the run record", a.claim.Delete); err != nil {
+		a.log.Error("the run record of an ended task stays", zap.Error(err))
+	}
 }
 
 // acknowledge ends the message: into the dead letters where it is not valid.

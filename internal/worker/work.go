@@ -72,7 +72,9 @@ func (p *Pool) read(delivery Delivery) *attempt {
 }
 
 // own claims the run and carries the task to its settlement.
-func (p *Pool) own(ctx context.Context, a *attempt) {
+func (p *Pool) own(work context.Context, a *attempt) {
+	ctx, cancel := p.settleContext(work, a)
+	defer cancel()
 	ended, err := p.claim(ctx, a)
 	if err != nil {
 		p.notClaimed(ctx, a, err)
@@ -83,8 +85,7 @@ func (p *Pool) own(ctx context.Context, a *attempt) {
 	a.deadline = time.Now().Add(p.options.TaskTimeout - a.claim.Age())
 	a.stream, err = p.publisher.Open(ctx, Subject{Task: a.task, Run: run, Message: a.delivery.Message(), Redactor: a.redactor})
 	if err != nil {
-		a.log.Warn("open the task's stream", zap.Error(err))
-		p.handBack(ctx, a, p.options.Heartbeat)
+		p.unopened(ctx, a, err)
 		return
 	}
 	defer a.stream.Close()
@@ -92,13 +93,35 @@ func (p *Pool) own(ctx context.Context, a *attempt) {
 
 	switch {
 	case run.Outcome != nil:
-		p.complete(ctx, a, *run.Outcome)
+		p.resume(work, a, *run.Outcome)
 	case ended != nil:
-		p.complete(ctx, a, *ended)
+		p.resume(work, a, *ended)
 	default:
-		result, err := p.execute(ctx, a)
-		p.settle(ctx, a, result, err)
+		result, err := p.execute(work, a)
+		p.settle(work, a, result, err)
 	}
+}
+
+// resume completes an outcome that an earlier owner has recorded.
+func (p *Pool) resume(work context.Context, a *attempt, s Settlement) {
+	ctx, cancel := p.settleContext(work, a)
+	defer cancel()
+	p.complete(ctx, a, s)
+}
+
+// unopened hands back a task with which nothing was done yet, and the attempt
+// with it: no worker was lost.
+func (p *Pool) unopened(ctx context.Context, a *attempt, err error) {
+	a.log.Warn("open the task's stream", zap.Error(err))
+	err = a.claim.Save(ctx, func(r *Run) { r.Attempts-- })
+	if errors.Is(err, ErrClaimLost) {
+		p.unfinished(a, err)
+		return
+	}
+	if err != nil {
+		a.log.Warn("give the attempt back", zap.Error(err))
+	}
+	p.handBack(ctx, a, p.options.Heartbeat)
 }
 
 // claim looks whether the task has ended and makes its run ours.
@@ -148,8 +171,13 @@ func (p *Pool) execute(ctx context.Context, a *attempt) (result tasks.Result, er
 		return result, err
 	}
 	a.log.Info("task started", zap.Duration("remaining", time.Until(a.deadline).Round(time.Millisecond)))
-	at := tasks.Attempt{Dir: a.dir, Last: run.Attempts >= p.options.MaxAttempts}
+	at := tasks.Attempt{Dir: a.dir, Last: p.last(a)}
 	return p.handle(ctx, a, at)
+}
+
+// last reports whether a transient failure of this attempt ends the task.
+func (p *Pool) last(a *attempt) bool {
+	return a.claim.Run().Attempts >= p.options.MaxAttempts || a.delivery.Message().Last
 }
 
 // start publishes IN_PROGRESS, once for each task id, before any work.

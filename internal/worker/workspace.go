@@ -35,14 +35,29 @@ func OpenWorkspace(parent string) (*Workspace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the work directory: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := lockDir(dir)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock the work directory: %w", err), os.RemoveAll(dir))
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock the work directory %s: %w", dir, err), lock.Close(), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("lock the work directory %s: %w", dir, err), os.RemoveAll(dir))
 	}
 	return &Workspace{dir: dir, lock: lock}, nil
+}
+
+// lockDir makes the folder's lock file. It gets its name only when it is locked,
+// so that nobody takes a folder that is just being made for an abandoned one.
+func lockDir(dir string) (*os.File, error) {
+	path := filepath.Join(dir, lockFile)
+	lock, err := os.OpenFile(path+".new", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
 }
 
 // Create makes an empty directory for one attempt at a task.

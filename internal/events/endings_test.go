@@ -1,0 +1,48 @@
+package events_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+func TestTheEndOfALogGoesOutPlainWhereItsStreamKeepsLinesAlone(t *testing.T) {
+	t.Parallel()
+	a := newAudience(t, "", false)
+	if _, err := a.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "LOGS", Subjects: []string{"build.log.*"}}); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan *nats.Msg, 1)
+	subscription, err := a.nc.ChanSubscribe("build.log.end.*", got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = subscription.Unsubscribe() }()
+	stream := a.open(t, subject(tasks.KindDeployImage))
+	if err := stream.EndLog(t.Context(), stream.Compose(tasks.Outcome{})); err != nil {
+		t.Fatalf("EndLog() = %v: the task would never be acknowledged", err)
+	}
+	select {
+	case <-got:
+	case <-time.After(5 * time.Second):
+		t.Error("the end was not heard")
+	}
+}
+
+func TestTheNumberOfTheLastLineCountsOnlyWhatIsOut(t *testing.T) {
+	t.Parallel()
+	a := newAudience(t, "", true)
+	stream := a.open(t, subject(tasks.KindDeployImage))
+	a.nc.Close()
+	_, _ = stream.Stdout().Write([]byte("one\ntwo\nthree\n"))
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if last, err := stream.Flush(ctx); last != 0 || err == nil {
+		t.Errorf("Flush() = %d, %v, want 0: no line is out, and the next attempt goes on from there", last, err)
+	}
+}
