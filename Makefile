@@ -41,8 +41,9 @@ e2e: build ## the e2e suite on real parts (root, Debian)
 	$(GO) run ./test/withbed $(GO) test -tags $(TAGS),e2e -count=1 -p 1 -timeout 20m ./internal/nomad ./internal/buildkit ./internal/pack
 	$(GO) test -tags $(TAGS),e2e -count=1 -p 1 -timeout 30m ./test/testbed ./test/e2e
 
-bench: build ## ratios of speed, each measured in one run
-	$(GO) test -tags $(TAGS),e2e -run '^$$' -bench . -benchtime 1x -timeout 30m ./test/bench
+BENCH ?= .
+bench: build ## speed and size beside the same work by hand, as a table (root, Debian; BENCH=Throughput for a part)
+	$(GO) test -tags $(TAGS),e2e -run '^$$' -bench '$(BENCH)' -benchtime 1x -count 1 -timeout 30m ./test/bench
 
 size: build ## the binary's size and its limit
 	@./scripts/size.sh $(BIN)/dispatchd

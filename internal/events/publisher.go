@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -54,14 +55,20 @@ func NewPublisher(nc *nats.Conn, js jetstream.JetStream, options Options) *Publi
 
 // Uncovered returns the legacy subjects that no stream covers.
 func (p *Publisher) Uncovered(ctx context.Context) ([]string, error) {
+	subjects := p.options.Subjects.Legacy()
+	errs := make([]error, len(subjects))
+	var asked sync.WaitGroup
+	for i, subject := range subjects {
+		asked.Go(func() { _, errs[i] = p.js.StreamNameBySubject(ctx, subject) })
+	}
+	asked.Wait()
 	var missing []string
-	for _, subject := range p.options.Subjects.Legacy() {
-		_, err := p.js.StreamNameBySubject(ctx, subject)
+	for i, err := range errs {
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
-			missing = append(missing, subject)
+			missing = append(missing, subjects[i])
 		case err != nil:
-			return nil, fmt.Errorf("look for the stream of %s: %w", subject, err)
+			return nil, fmt.Errorf("look for the stream of %s: %w", subjects[i], err)
 		}
 	}
 	return missing, nil

@@ -34,14 +34,14 @@ func (c cost) String() string {
 
 // countRequests lets the real path work off some tasks while another
 // connection sees everything that it sends.
-func countRequests(b *testing.B, p *platform) cost {
+func countRequests(b *testing.B, ours *whole) cost {
 	b.Helper()
 	const n = 20
+	p := ours.platform
 	nc, err := nats.Connect(p.url)
 	must(b, err)
 	defer nc.Close()
 	heard := tally{}
-	ours := &whole{platform: p}
 	// The tasks themselves are published by the bench.
 	prefix := p.subject("dispatch.task.")
 	for _, subject := range []string{"$JS.API.>", "$KV.>", p.topology.Prefix + ".>"} {
