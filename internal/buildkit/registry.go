@@ -16,6 +16,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
+// maxConfig is far above any real image's config, which is read whole.
+const maxConfig = 4 << 20
+
 // RegistryOptions says how registries are read.
 type RegistryOptions struct {
 	// InsecureRegistries are hosts, with their port, that are read without TLS.
@@ -137,6 +140,14 @@ func configOf(descriptor *remote.Descriptor) ([]byte, error) {
 	image, err := descriptor.Image()
 	if err != nil {
 		return nil, err
+	}
+	manifest, err := image.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	// A size below zero would be read to whatever end there is.
+	if size := manifest.Config.Size; size < 0 || size > maxConfig {
+		return nil, fmt.Errorf("the image's config has %d bytes, at most %d are read", size, maxConfig)
 	}
 	return image.RawConfigFile()
 }

@@ -106,6 +106,15 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 	}
 }
 
+func TestAPasswordBeforeARegistryIsNotShown(t *testing.T) {
+	for _, name := range []string{"DISPATCHD_REGISTRY", "DISPATCHD_REGISTRY_HOST", "DISPATCHD_INSECURE_REGISTRIES"} {
+		_, err := load(t, map[string]string{name: "user:registry-secret@reg.example"})
+		if err == nil || strings.Contains(err.Error(), "registry-secret") || !strings.Contains(err.Error(), "reg.example") {
+			t.Errorf("%s: error %v, want one without the password", name, err)
+		}
+	}
+}
+
 func TestValidateIsSilentAboutAGoodConfig(t *testing.T) {
 	c, err := load(t, map[string]string{
 		"DISPATCHD_NATS_CERT": "/c.pem", "DISPATCHD_NATS_KEY": "/k.pem", "DISPATCHD_NATS_CREDS": "/n.creds", "DISPATCHD_HTTP_ADDR": ":0",

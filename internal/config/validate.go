@@ -78,11 +78,11 @@ func (g Git) problems() []error {
 func (r Registry) problems() []error {
 	var p problems
 	host, dir, namespaced := strings.Cut(r.Push, "/")
-	p.check(r.Push == "" || isRegistry(host) && (!namespaced || imageDir.MatchString(dir)), "DISPATCHD_REGISTRY", r.Push,
+	p.check(r.Push == "" || isRegistry(host) && (!namespaced || imageDir.MatchString(dir)), "DISPATCHD_REGISTRY", withoutUser(r.Push),
 		"host[:port] or host[:port]/namespace, without a scheme; the host is localhost or has a dot or a port")
-	p.check(r.Host == "" || isRegistry(r.Host), "DISPATCHD_REGISTRY_HOST", r.Host, "host or host:port, without a scheme")
+	p.check(r.Host == "" || isRegistry(r.Host), "DISPATCHD_REGISTRY_HOST", withoutUser(r.Host), "host or host:port, without a scheme")
 	for _, host := range r.Insecure {
-		p.check(isRegistry(host), "DISPATCHD_INSECURE_REGISTRIES", host, "a list of host or host:port, without a scheme")
+		p.check(isRegistry(host), "DISPATCHD_INSECURE_REGISTRIES", withoutUser(host), "a list of host or host:port, without a scheme")
 	}
 	return p
 }
@@ -121,6 +121,10 @@ func isBase(s string, schemes ...string) bool {
 	u, err := url.Parse(s)
 	return isURL(s, schemes...) && err == nil && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
+
+// withoutUser is a registry without the password that somebody may have put
+// before its host.
+func withoutUser(s string) string { return s[strings.LastIndexByte(s, '@')+1:] }
 
 // isRegistry reports whether s is a host as it stands in an image's name, where
 // a first part without a dot or a port would be read as a directory.

@@ -1,10 +1,12 @@
 package events
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/dispatchd/dispatchd/internal/redact"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
@@ -152,16 +154,15 @@ func outcomeBody(t tasks.Task) []byte {
 		bytes()
 }
 
-// oneLine makes a text fit for a header: redacted, one line, 1 KiB at most.
+// colour is what redact.CleanLine leaves of a terminal's sequences.
+var colour = regexp.MustCompile("\x1b\\[[0-9;:]*m")
+
+// oneLine makes a text fit for a header and a terminal: one line, redacted,
+// 1 KiB at most. It is cleaned first, which can join the halves of a secret.
 func (s *Stream) oneLine(text string) string {
+	text = strings.NewReplacer("\r", " ", "\n", " ").Replace(text)
+	text = colour.ReplaceAllString(redact.CleanLine(text), "")
 	text = strings.Join(strings.Fields(s.about.Redactor.String(text)), " ")
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	text = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text)
 	if len(text) <= maxHeader {
 		return text
 	}

@@ -215,6 +215,22 @@ func TestHeadersOfAFailure(t *testing.T) {
 	}
 }
 
+// A message may quote a program or a stranger's server, and ends on terminals.
+func TestMessagesSteerNoTerminal(t *testing.T) {
+	t.Parallel()
+	a := newAudience(t, "", true)
+	stream := a.open(t, subject(tasks.KindDeployImage, "hunter2secret"))
+	failure := &tasks.Failure{Reason: tasks.ReasonJobRejected, Message: "no\u009b2J\u202e \x1b[8mhid\x1b]0;t\adone hunter2\u009b0msecret\x1b[31m."}
+	warning := "mind\u009d0;owned\u009c the \u2066gap"
+	settled := stream.Compose(tasks.Outcome{Failure: failure, Result: tasks.Result{Warnings: []string{warning}}})
+	if got, want := settled.Message, "no hiddone ***."; got != want {
+		t.Errorf("the message is %q, want %q", got, want)
+	}
+	if got, want := settled.Warnings[0], "mind the gap"; got != want {
+		t.Errorf("the warning is %q, want %q", got, want)
+	}
+}
+
 func TestDestroyedEventsAreOneForEachJobThatIsGone(t *testing.T) {
 	t.Parallel()
 	a := newAudience(t, "", true)

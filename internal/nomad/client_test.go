@@ -2,6 +2,7 @@ package nomad_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"net"
@@ -164,6 +165,27 @@ func TestAnEndlessAnswerIsNotReadToItsEnd(t *testing.T) {
 			t.Errorf("the error is %d bytes long", n)
 		}
 	}
+}
+
+// The limit is for what is unpacked: a few kilobytes of gzip hold gigabytes.
+func TestAPackedAnswerIsNotUnpackedToItsEnd(t *testing.T) {
+	t.Parallel()
+	const unpacked = 64 << 20
+	var bomb bytes.Buffer
+	pack := gzip.NewWriter(&bomb)
+	for range unpacked >> 20 {
+		_, _ = pack.Write(bytes.Repeat([]byte(" "), 1<<20))
+	}
+	_, _ = pack.Write([]byte(`{"member":{"Tags":{"build":"1.6.1"}}}`))
+	_ = pack.Close()
+	f := newFake(t)
+	f.script("GET /v1/nodes", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("[]")) })
+	f.script("GET /v1/agent/self", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(bomb.Bytes())
+	})
+	_, err := f.client(t, nomad.Options{RequestTimeout: 8 * time.Second}).Info(t.Context(), tasks.Cluster{})
+	wantFailure(t, err, tasks.ReasonNomadDown, "its answer is not one of Nomad's")
 }
 
 func TestEachCallReturnsTheCauseOfItsContext(t *testing.T) {

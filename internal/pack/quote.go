@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
@@ -137,7 +138,8 @@ func stringLiteral(s string) (string, error) {
 
 func isText(v cty.Value, s string) bool { return v.Type() == cty.String && v.AsString() == s }
 
-// quote writes a string as HCL on one line; nothing in it is interpolated.
+// quote writes a string as HCL on one line of printable text; nothing in it is
+// interpolated.
 func quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -152,7 +154,9 @@ func quote(s string) string {
 			b.WriteString(`\r`)
 		case r == '\t':
 			b.WriteString(`\t`)
-		case r < ' ' || r == 0x7f:
+		case !unicode.IsPrint(r) && r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		case !unicode.IsPrint(r):
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)

@@ -60,7 +60,9 @@ func imageNameProblem(name string) (string, bool) {
 
 // isImageHost reports whether the first part of a name is a registry and not a
 // namespace of the default one.
-func isImageHost(part string) bool { return part == "localhost" || strings.ContainsAny(part, ".:") }
+func isImageHost(part string) bool {
+	return part == "localhost" || strings.ContainsAny(part, ".:") || strings.ToLower(part) != part
+}
 
 func imageTagProblem(tag string) (string, bool) {
 	if !imageTag.MatchString(tag) {

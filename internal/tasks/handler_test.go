@@ -263,6 +263,22 @@ func TestCredentialsGoToTheirOwnRegistryAlone(t *testing.T) {
 	}
 }
 
+// A first part in capitals is a host to docker, whose builder would log in there.
+func TestTheOperatorsCredentialsDoNotFollowAHostInCapitals(t *testing.T) {
+	t.Parallel()
+	operator := tasks.Policy{RegistryHost: "docker.io", RegistryCredentials: tasks.Credentials{Username: "operator", Password: "p"}}
+	for _, address := range []string{"EVIL", "https://EVIL", "eviL"} {
+		p := &parts{}
+		change := func(d *tasks.Deploy) { d.Build.PrivateRegistry, d.Build.RegistryURL = true, address }
+		if _, _, err := p.handle(t, repositoryTask(change), operator, false); err != nil {
+			t.Fatal(err)
+		}
+		if p.build.Credentials.Username != "" {
+			t.Errorf("registryUrl %q: credentials of %q were sent with %s", address, p.build.Credentials.Username, p.build.Name)
+		}
+	}
+}
+
 func TestBuiltImagesGoToTheRightRegistry(t *testing.T) {
 	t.Parallel()
 	policy := tasks.Policy{PushRegistry: "reg.example/apps"}

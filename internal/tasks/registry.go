@@ -14,10 +14,11 @@ const DockerHub = "docker.io"
 const SourceLocalUpload = "local_upload"
 
 // RegistryOf returns the registry host of an image's name, by docker's rule:
-// the first part is a host where it holds a dot or a colon, or is localhost.
+// the first part is a host where it holds a dot, a colon or a capital, or is
+// localhost.
 func RegistryOf(image string) string {
 	host, _, found := strings.Cut(image, "/")
-	if found && (strings.ContainsAny(host, ".:") || host == "localhost") {
+	if found && isImageHost(host) {
 		return host
 	}
 	return DockerHub

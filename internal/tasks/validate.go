@@ -16,6 +16,9 @@ func (d *decoder) checkDeploy(t *Deploy) {
 	d.checkURL("params.nomadAddress", t.NomadAddress)
 	d.checkURL("params.backendUrl", t.BackendURL)
 	d.checkURL("params.vaultAddress", t.VaultAddress)
+	d.check("params.registry.registrySource", t.PackRegistry.RegistrySource, passwordProblem)
+	d.check("params.build.registryUrl", t.Build.RegistryURL, userProblem)
+	d.check("params.build.registryNamespace", t.Build.RegistryNamespace, userProblem)
 	for i, volume := range t.CSIVolume {
 		d.checkVolume(fmt.Sprintf("params.csiVolume[%d]", i), volume)
 	}
@@ -105,6 +108,36 @@ func (d *decoder) checkURL(path, text string) {
 	case address.User != nil:
 		d.report(path, "must not hold a user or password")
 	}
+}
+
+// userProblem refuses a user before a registry's host. Where the text is no
+// URL, url.Parse would not find it.
+func userProblem(text string) (string, bool) {
+	if strings.Contains(text, "@") {
+		return "must not hold a user or password", false
+	}
+	return "", true
+}
+
+// passwordProblem refuses a password in an address of git, where a user alone
+// (git@host:path) is usual. Of a URL that cannot be read, any @ may end one.
+func passwordProblem(address string) (string, bool) {
+	const problem = "must not hold a user or password"
+	user, _, found := strings.Cut(address, "@")
+	if !found {
+		return "", true
+	}
+	if !strings.Contains(address, "://") {
+		if strings.Contains(user, ":") {
+			return problem, false
+		}
+		return "", true
+	}
+	parsed, err := url.Parse(strings.TrimPrefix(address, "git::"))
+	if err != nil || parsed.User != nil && parsed.User.String() != "git" {
+		return problem, false
+	}
+	return "", true
 }
 
 // checkToken reports an id that is none; it tells whether it is one.
