@@ -29,6 +29,8 @@ type world struct {
 	pending  []*fakeDelivery
 	added    chan struct{}
 	closed   bool
+	// flushHangs makes the log wait for its context.
+	flushHangs bool
 	// fail makes a verb fail as often as it says.
 	fail map[string]int
 	// log is what was written to the task's error output.
@@ -156,7 +158,10 @@ type fakeClaim struct {
 func (c *fakeClaim) Run() worker.Run    { return c.run }
 func (c *fakeClaim) Age() time.Duration { return c.age }
 
-func (c *fakeClaim) Save(_ context.Context, change func(*worker.Run)) error {
+func (c *fakeClaim) Save(ctx context.Context, change func(*worker.Run)) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	next := c.run
 	change(&next)
 	what := "save"
@@ -216,8 +221,13 @@ func (s *fakeStream) Stderr() io.Writer       { return &s.world.log }
 func (s *fakeStream) Started(context.Context) error {
 	return s.world.did("IN_PROGRESS %s", s.about.Task.ID)
 }
-func (s *fakeStream) Flush(context.Context) (uint64, error) { return 0, s.world.did("flush") }
-func (s *fakeStream) Close()                                {}
+func (s *fakeStream) Flush(ctx context.Context) (uint64, error) {
+	if s.world.flushHangs {
+		<-ctx.Done()
+	}
+	return 0, s.world.did("flush")
+}
+func (s *fakeStream) Close() {}
 
 func (s *fakeStream) Compose(o tasks.Outcome) worker.Settlement {
 	settlement := worker.Settlement{TaskID: s.about.Task.ID, Kind: s.about.Task.Kind, Status: worker.StatusSucceeded, Attempt: s.about.Run.Attempts}

@@ -304,6 +304,24 @@ func TestRunOnceThatIsStoppedFailsAndSaysSo(t *testing.T) {
 	})
 }
 
+func TestALogThatCannotBeFlushedLeavesTimeForTheOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.flushHangs = true
+		ctx, sigterm := context.WithCancel(t.Context())
+		h := func(ctx context.Context, _ tasks.Task, _ tasks.Attempt, _ tasks.Reporter) (tasks.Result, error) {
+			sigterm()
+			<-ctx.Done()
+			return tasks.Result{}, ctx.Err()
+		}
+		w.add(&fakeDelivery{task: deployTask("a")})
+		w.pool(t, h, func(o *worker.Options) { o.StopCause = tasks.ErrInterrupted }).Run(ctx)
+		if got := w.terminal["a"]; got.Reason != tasks.ReasonInterrupted {
+			t.Errorf("terminal record = %+v, want interrupted", got)
+		}
+	})
+}
+
 func TestTheWorkDirectoryIsGoneAfterwards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dir string

@@ -25,12 +25,20 @@ func (p *Pool) settle(work context.Context, a *attempt, result tasks.Result, err
 		return
 	}
 	a.report(result, failure, verdict)
+	last := p.flush(ctx, work, a)
 	switch verdict {
 	case giveBack, tryAgain:
-		p.release(ctx, a, failure, verdict)
+		p.release(ctx, a, handBack{failure: failure, verdict: verdict, lastLine: last})
 	default:
-		p.finish(ctx, a, tasks.Outcome{Failure: failure, Result: result})
+		p.finish(ctx, a, tasks.Outcome{Failure: failure, Result: result}, last)
 	}
+}
+
+// handBack is why a task goes back to the queue, and how far its log has come.
+type handBack struct {
+	failure  *tasks.Failure
+	verdict  verdict
+	lastLine uint64
 }
 
 // verdict is what classify decides.
@@ -111,20 +119,7 @@ func (a *attempt) report(result tasks.Result, failure *tasks.Failure, v verdict)
 // settleContext outlives the task: it ends a grace after the pool must stop,
 // and with the settle timeout where there is one.
 func (p *Pool) settleContext(work context.Context, a *attempt) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(work))
-	stop := context.AfterFunc(work, func() {
-		timer := time.NewTimer(p.options.StopGrace)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
-	release := func() {
-		stop()
-		cancel()
-	}
+	ctx, release := outlive(context.WithoutCancel(work), work, p.options.StopGrace)
 	if p.options.SettleTimeout <= 0 {
 		return ctx, release
 	}
@@ -136,24 +131,41 @@ func (p *Pool) settleContext(work context.Context, a *attempt) (context.Context,
 	return bounded, func() { cancelBounded(); release() }
 }
 
+// outlive returns a context of parent that ends a grace after work has ended.
+func outlive(parent, work context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	stop := context.AfterFunc(work, func() {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
 // release hands the task back: no outcome, no event of it.
-func (p *Pool) release(ctx context.Context, a *attempt, failure *tasks.Failure, v verdict) {
+func (p *Pool) release(ctx context.Context, a *attempt, back handBack) {
 	delay := time.Duration(0)
 	count := func(r *Run) { r.Attempts-- }
-	if v == tryAgain {
+	if back.verdict == tryAgain {
 		delay = handBackDelay(a.claim.Run().Attempts)
 		count = func(r *Run) { r.HandedBack++ }
 	}
-	last := p.flush(ctx, a)
 	err := p.persist(ctx, a, "hand the task back", func(ctx context.Context) error {
-		return a.claim.Save(ctx, func(r *Run) { count(r); r.LogSequence = last })
+		return a.claim.Save(ctx, func(r *Run) { count(r); r.LogSequence = back.lastLine })
 	})
 	if err != nil {
 		a.log.Warn("the task could not be handed back; it is redelivered when its ack wait ends", zap.Error(err))
 		return
 	}
-	a.stream.Retried(ctx, failure, delay)
-	a.log.Info("task handed back", zap.String("step", string(failure.Stage)), zap.Duration("delay", delay))
+	a.stream.Retried(ctx, back.failure, delay)
+	a.log.Info("task handed back", zap.String("step", string(back.failure.Stage)), zap.Duration("delay", delay))
 	p.handBack(ctx, a, delay)
 }
 
@@ -177,12 +189,11 @@ func (p *Pool) handBack(ctx context.Context, a *attempt, delay time.Duration) {
 
 // finish makes the outcome the task's: first into the run record, which refuses
 // it where somebody else has claimed the task since.
-func (p *Pool) finish(ctx context.Context, a *attempt, outcome tasks.Outcome) {
-	last := p.flush(ctx, a)
+func (p *Pool) finish(ctx context.Context, a *attempt, outcome tasks.Outcome, lastLine uint64) {
 	settlement := a.stream.Compose(outcome)
 	settlement.DeadLetter = a.invalid != nil
 	err := p.persist(ctx, a, "record the outcome", func(ctx context.Context) error {
-		return a.claim.Save(ctx, func(r *Run) { r.Outcome, r.LogSequence = &settlement, last })
+		return a.claim.Save(ctx, func(r *Run) { r.Outcome, r.LogSequence = &settlement, lastLine })
 	})
 	if err != nil {
 		p.unfinished(a, err)
@@ -191,8 +202,11 @@ func (p *Pool) finish(ctx context.Context, a *attempt, outcome tasks.Outcome) {
 	p.complete(ctx, a, settlement)
 }
 
-// flush waits for the log's lines.
-func (p *Pool) flush(ctx context.Context, a *attempt) uint64 {
+// flush waits for the log's lines. Once the pool must stop it gets half of the
+// grace at most: the other half is the outcome's.
+func (p *Pool) flush(ctx, work context.Context, a *attempt) uint64 {
+	ctx, release := outlive(ctx, work, p.options.StopGrace/2)
+	defer release()
 	last, err := a.stream.Flush(ctx)
 	if err != nil {
 		a.log.Warn("log lines were lost", zap.Uint64("last_line", last), zap.Error(err))
