@@ -102,6 +102,19 @@ func TestATransientFailureIsHandedBackAndFailsAfterThreeAttempts(t *testing.T) {
 	})
 }
 
+func TestATransientFailureWithoutTimeForAnotherAttemptKeepsItsReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		h := func(context.Context, tasks.Task, tasks.Attempt, tasks.Reporter) (tasks.Result, error) {
+			return tasks.Result{}, tasks.Fail(tasks.ReasonRegistryDown, "", nil)
+		}
+		run(t, w, h, func(o *worker.Options) { o.TaskTimeout = 10 * time.Second }, &fakeDelivery{task: deployTask("a")})
+		if got := w.terminal["a"]; got.Reason != tasks.ReasonRegistryDown || got.Attempt != 1 {
+			t.Errorf("terminal record = %+v, want registry_unavailable in attempt 1", got)
+		}
+	})
+}
+
 func TestTheDeadlineEndsTheTaskAndNamesTheStage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

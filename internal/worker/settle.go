@@ -65,11 +65,17 @@ func (p *Pool) classify(a *attempt, failure *tasks.Failure) verdict {
 		return sayNothing
 	case row.Class == tasks.ClassShutdown:
 		return giveBack
-	case row.Retryable() && !p.last(a):
+	case row.Retryable() && !p.last(a) && timeForAnother(a):
 		return tryAgain
 	default:
 		return end
 	}
+}
+
+// timeForAnother reports whether another attempt can begin before the deadline:
+// a task that would come back after it could only say "timeout", and no more why.
+func timeForAnother(a *attempt) bool {
+	return time.Until(a.deadline) > leastHandBack(a.claim.Run().Attempts)
 }
 
 // describe turns an error into a failure of our own, with its stage. The cause
@@ -169,14 +175,20 @@ func (p *Pool) release(ctx context.Context, a *attempt, back handBack) {
 	p.handBack(ctx, a, delay)
 }
 
-// handBackDelay grows with the attempts, so that a platform fault that lasts
-// does not use them up in seconds: 15 s, 60 s, with a quarter of jitter.
+// handBackDelay is the least delay with a quarter of jitter.
 func handBackDelay(attempts int) time.Duration {
-	base := 15 * time.Second
+	least := leastHandBack(attempts)
+	return least + rand.N(least/4)
+}
+
+// leastHandBack grows with the attempts, so that a platform fault that lasts
+// does not use them up in seconds: 15 s, 60 s.
+func leastHandBack(attempts int) time.Duration {
+	least := 15 * time.Second
 	for range attempts - 1 {
-		base *= 4
+		least *= 4
 	}
-	return base + rand.N(base/4)
+	return least
 }
 
 // handBack uses the queue's verb and counts it.
