@@ -113,7 +113,7 @@ func TestNetrcIsNotRead(t *testing.T) {
 func TestChildEnvironment(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, "http://git.example:8080", git.Options{Environ: hostileHome(t, "/nowhere")})
-	args, env, err := c.Command(source(planted), "/work/source")
+	args, env, err := c.Command(source(planted), "/srv/source")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestChildEnvironment(t *testing.T) {
 	}
 	wantArgs := []string{
 		"clone", "--progress", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules", "--template=",
-		"--branch=main", "--", "http://git.example:8080/acme/api.git", "/work/source",
+		"--branch=main", "--", "http://git.example:8080/acme/api.git", "/srv/source",
 	}
 	if diff := cmp.Diff(wantArgs, args); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)

@@ -62,7 +62,7 @@ func TestRealNamesAreAccepted(t *testing.T) {
 		{Provider: "gitlab", Repository: "g/s/t/name", Branch: "dependabot/npm_and_yarn/a-1"},
 		{Provider: "bitbucket", Repository: "~someone/name", Branch: "größe/#12+x@y"},
 	} {
-		args, _, err := c.Command(from, "/work/source")
+		args, _, err := c.Command(from, "/srv/source")
 		if want := "https://git.example/" + from.Repository + ".git"; err != nil || !slices.Contains(args, want) {
 			t.Errorf("Command(%+v) = %v, %v, want %s", from, args, err, want)
 		}
@@ -83,7 +83,7 @@ func TestBranchRulesAreGits(t *testing.T) {
 	} {
 		from := source("")
 		from.Branch = branch
-		_, _, err := c.Command(from, "/work/source")
+		_, _, err := c.Command(from, "/srv/source")
 		gits := exec.CommandContext(t.Context(), program, "check-ref-format", "--branch", branch).Run()
 		if (err == nil) != (gits == nil) {
 			t.Errorf("branch %q: policy says %v, git says %v", branch, err, gits)
@@ -126,7 +126,7 @@ func FuzzSourcePolicy(f *testing.F) {
 	f.Add("gitlab", "a/b/c", "x/y", "")
 	f.Add("bitbucket", "-oProxyCommand=x/y", "--upload-pack=x", "a\nb")
 	f.Add("github", "acme@evil.example/api", "@{-1}", "\x00")
-	const base, dir = "https://git.example:8443/scm", "/work/source"
+	const base, dir = "https://git.example:8443/scm", "/srv/source"
 	c, err := git.New(git.Options{GitHubURL: base, GitLabURL: base, BitbucketURL: base, Environ: []string{"PATH=/bin"}})
 	if err != nil {
 		f.Fatal(err)
