@@ -221,6 +221,7 @@ func (s *fakeStream) Stderr() io.Writer       { return &s.world.log }
 func (s *fakeStream) Started(context.Context) error {
 	return s.world.did("IN_PROGRESS %s", s.about.Task.ID)
 }
+
 func (s *fakeStream) Flush(ctx context.Context) (uint64, error) {
 	if s.world.flushHangs {
 		<-ctx.Done()
