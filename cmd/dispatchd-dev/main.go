@@ -16,10 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"github.com/dispatchd/dispatchd/internal/config"
 	"github.com/dispatchd/dispatchd/internal/embednats"
-	"github.com/dispatchd/dispatchd/internal/logging"
-	"github.com/dispatchd/dispatchd/internal/redact"
 	"github.com/dispatchd/dispatchd/internal/service"
 )
 
@@ -76,23 +73,12 @@ func run(ctx context.Context, f flags) error {
 	return service.Run(ctx, host)
 }
 
+// newHost takes the settings of the environment, but for the server's address.
 func newHost(natsURL string) (service.Host, error) {
 	if err := os.Setenv("NATS_SERVERS", natsURL); err != nil {
 		return service.Host{}, fmt.Errorf("set NATS_SERVERS: %w", err)
 	}
-	cfg, err := config.Load()
-	if err != nil {
-		return service.Host{}, err
-	}
-	if err := cfg.Validate(); err != nil {
-		return service.Host{}, err
-	}
-	redactor := redact.New(cfg.Secrets()...)
-	log, err := logging.New(logging.Options{Level: cfg.Log.Level, Format: cfg.Log.Format, Out: os.Stderr}, redactor)
-	if err != nil {
-		return service.Host{}, err
-	}
-	return service.Host{Config: cfg, Version: service.Version{Number: "dev"}, Log: log, Redactor: redactor}, nil
+	return service.NewHost(service.Version{Number: "dev"}, os.Environ(), os.Stderr)
 }
 
 // makeBackendStreams makes what belongs to the platform's backend and is there

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dispatchd/dispatchd/internal/config"
 	"github.com/dispatchd/dispatchd/internal/service"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
@@ -42,7 +43,7 @@ builder it is taken for csdocker.`,
 			if err != nil {
 				return err
 			}
-			cfg, err := loadConfig()
+			cfg, err := config.Load()
 			if err != nil {
 				return err
 			}

@@ -8,12 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-
-	"github.com/dispatchd/dispatchd/internal/config"
-	"github.com/dispatchd/dispatchd/internal/logging"
-	"github.com/dispatchd/dispatchd/internal/redact"
-	"github.com/dispatchd/dispatchd/internal/service"
 )
 
 // Exit codes. Legacy callers of run-once rely on the first two.
@@ -98,31 +92,4 @@ func oneFile(cmd *cobra.Command, args []string) error {
 		return usageError{fmt.Errorf("%s takes one FILE (- for standard input), got %d", cmd.Name(), len(args))}
 	}
 	return nil
-}
-
-// loadConfig reads and checks the environment.
-func loadConfig() (config.Config, error) {
-	cfg, err := config.Load()
-	if err != nil {
-		return cfg, err
-	}
-	return cfg, cfg.Validate()
-}
-
-// newHost makes what every part is given: settings, version, and a log that
-// hides the settings' secrets.
-func newHost(environ []string, stderr io.Writer) (service.Host, error) {
-	cfg, err := loadConfig()
-	if err != nil {
-		return service.Host{}, err
-	}
-	redactor := redact.New(cfg.Secrets()...)
-	log, err := logging.New(logging.Options{Level: cfg.Log.Level, Format: cfg.Log.Format, Out: stderr}, redactor)
-	if err != nil {
-		return service.Host{}, err
-	}
-	for _, warning := range cfg.Warnings(environ) {
-		log.Warn("settings", zap.String("warning", warning))
-	}
-	return service.Host{Config: cfg, Version: version(), Log: log, Redactor: redactor}, nil
 }

@@ -21,7 +21,7 @@ not fit or where no stream covers a status subject of the backend.`,
 		Example: `  NATS_SERVERS=nats://127.0.0.1:4222 NOMAD_ADDR=http://127.0.0.1:4646 dispatchd run`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			host, err := newHost(os.Environ(), cmd.ErrOrStderr())
+			host, err := service.NewHost(version(), os.Environ(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -43,7 +43,7 @@ port and needs no work queue. It exits with 0 on success and with 1 on any failu
     NATS_SERVERS=nats://127.0.0.1:4222 dispatchd run-once`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			host, err := newHost(os.Environ(), cmd.ErrOrStderr())
+			host, err := service.NewHost(version(), os.Environ(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

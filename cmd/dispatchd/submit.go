@@ -54,7 +54,7 @@ func submit(cmd *cobra.Command, file string, flags submitFlags) error {
 	if err != nil {
 		return err
 	}
-	host, err := newHost(os.Environ(), cmd.ErrOrStderr())
+	host, err := service.NewHost(version(), os.Environ(), cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}

@@ -21,21 +21,6 @@ import (
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
-// Host is what a program gives to the parts: who we are and where logs go.
-type Host struct {
-	Config   config.Config
-	Version  Version
-	Log      *zap.Logger
-	Redactor *redact.Redactor
-}
-
-// Version names the build.
-type Version struct {
-	Number string
-	Commit string
-	Go     string
-}
-
 // NoStreamError says which status subjects no stream covers: events there
 // would be lost.
 type NoStreamError struct{ Subjects []string }

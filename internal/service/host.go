@@ -1,0 +1,45 @@
+package service
+
+import (
+	"io"
+
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/config"
+	"github.com/dispatchd/dispatchd/internal/logging"
+	"github.com/dispatchd/dispatchd/internal/redact"
+)
+
+// Host is what a program gives to the parts: who we are and where logs go.
+type Host struct {
+	Config   config.Config
+	Version  Version
+	Log      *zap.Logger
+	Redactor *redact.Redactor
+}
+
+// Version names the build.
+type Version struct {
+	Number string
+	Commit string
+	Go     string
+}
+
+// NewHost reads and checks the settings and makes a log on stderr that hides
+// their secrets. What an operator should know of environ ("NAME=value", as from
+// os.Environ) is the log's first lines.
+func NewHost(version Version, environ []string, stderr io.Writer) (Host, error) {
+	cfg, err := config.Load()
+	if err != nil {
+		return Host{}, err
+	}
+	redactor := redact.New(cfg.Secrets()...)
+	log, err := logging.New(logging.Options{Level: cfg.Log.Level, Format: cfg.Log.Format, Out: stderr}, redactor)
+	if err != nil {
+		return Host{}, err
+	}
+	for _, warning := range cfg.Warnings(environ) {
+		log.Warn("settings", zap.String("warning", warning))
+	}
+	return Host{Config: cfg, Version: version, Log: log, Redactor: redactor}, nil
+}
