@@ -4,6 +4,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
 // insecureHosts are the registries that may be spoken to without TLS.
@@ -34,5 +36,5 @@ func sameRegistry(asking, domain string) bool {
 	if asking == domain {
 		return true
 	}
-	return domain == dockerHub && (asking == "registry-1.docker.io" || asking == "index.docker.io")
+	return domain == tasks.DockerHub && (asking == "registry-1.docker.io" || asking == "index.docker.io")
 }

@@ -8,9 +8,6 @@ import (
 	"github.com/distribution/reference"
 )
 
-// dockerHub is the domain that an image without a registry belongs to.
-const dockerHub = "docker.io"
-
 // defaultTag is what a task's tag is when nobody has named one.
 const defaultTag = "latest"
 

@@ -4,6 +4,6 @@
 // error of Connect begins with "failed to initialize NATS: ".
 //
 // NATS answers a forbidden publish with nothing but a message to the error
-// handler, so that the publisher only sees a time-out. Violations keeps those
-// messages, and tells a publisher that asks what really happened.
+// handler, so that the publisher only sees a time-out. OnError gets it as a
+// *PermissionError.
 package natsconn

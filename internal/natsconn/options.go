@@ -3,7 +3,6 @@ package natsconn
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -51,8 +50,6 @@ type Options struct {
 	OnDisconnect func(error)
 	OnReconnect  func()
 	OnError      func(error)
-	// Violations, where it is set, records every permissions violation.
-	Violations *Violations
 }
 
 // natsOptions checks the options and puts them into the client's form.
@@ -93,12 +90,8 @@ func (o Options) handlers() []nats.Option {
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			err = named(err)
-			if violation, ok := errors.AsType[*PermissionError](err); ok && o.Violations != nil {
-				o.Violations.add(violation)
-			}
 			if o.OnError != nil {
-				o.OnError(err)
+				o.OnError(named(err))
 			}
 		}),
 	}

@@ -26,25 +26,14 @@ func RunOnce(ctx context.Context, host Host) error {
 	if invalid != nil && !task.Identified() {
 		return invalid
 	}
-	bus, err := connect(ctx, host)
+	open, err := openParts(ctx, host)
 	if err != nil {
 		return errors.Join(invalid, err)
 	}
-	defer bus.close()
-	parts, err := newAdapters(host.Config)
-	if err != nil {
-		return err
-	}
-	defer parts.close()
-	workspace, err := openWorkspace(host)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = workspace.Close() }()
-
+	defer open.close()
 	source := queue.NewOnce(task, invalid, "")
 	source.Limit = host.Config.Worker.TaskTimeout + onceSettleTimeout
-	settled, err := runOnce(ctx, host, bus, parts, workspace, source)
+	settled, err := open.runOnce(ctx, host, source)
 	if err != nil {
 		return errors.Join(invalid, err)
 	}
@@ -61,23 +50,23 @@ func decodeMeta(env config.RunOnce) (tasks.Task, error) {
 	return tasks.DecodeMeta(env.MetaTask, env.MetaParams.Reveal(), id)
 }
 
-func runOnce(ctx context.Context, host Host, b *bus, parts *adapters, workspace *worker.Workspace, source *queue.Once) (*worker.Settlement, error) {
+func (p *parts) runOnce(ctx context.Context, host Host, source *queue.Once) (*worker.Settlement, error) {
 	registry := prometheus.NewRegistry()
-	runs, stream, err := records(ctx, host, b)
+	runs, stream, err := records(ctx, host, p.bus)
 	if err != nil {
 		return nil, err
 	}
-	publisher := newPublisher(b, host, stream, registry)
+	publisher := newPublisher(p.bus, host, stream, registry)
 	if stream != "" {
 		if err := covered(ctx, publisher); err != nil {
 			return nil, fmt.Errorf("failed to initialize NATS: %w", err)
 		}
 	}
 	var settled *worker.Settlement
-	pool := worker.New(source, runs, publisher, parts.handler(host.Config), worker.Options{
+	pool := worker.New(source, runs, publisher, p.adapters.handler(host.Config), worker.Options{
 		TaskTimeout: host.Config.Worker.TaskTimeout, SettleTimeout: onceSettleTimeout, StopCause: tasks.ErrInterrupted,
 		OnSettled: func(s worker.Settlement) { settled = &s },
-		Workspace: workspace, Redactor: host.Redactor, Log: host.Log, Metrics: worker.NewMetrics(registry),
+		Workspace: p.workspace, Redactor: host.Redactor, Log: host.Log, Metrics: worker.NewMetrics(registry),
 	})
 	pool.Run(ctx)
 	if settled == nil {

@@ -33,37 +33,24 @@ func (e *NoStreamError) Error() string {
 // Run is the service: it works until ctx ends and then drains. Nomad, BuildKit
 // and the registry may be away when it starts; NATS may not.
 func Run(ctx context.Context, host Host) error {
-	bus, err := connect(ctx, host)
+	open, err := openParts(ctx, host)
 	if err != nil {
 		return err
 	}
-	defer bus.close()
-	topology := topologyOf(host.Config)
-	if err := queue.EnsureService(ctx, bus.nc, bus.js, topology); err != nil {
+	defer open.close()
+	s := &service{parts: open, host: host, topology: topologyOf(host.Config), registry: newRegistry(host.Version)}
+	if err := queue.EnsureService(ctx, open.bus.nc, open.bus.js, s.topology); err != nil {
 		return err
 	}
-	parts, err := newAdapters(host.Config)
-	if err != nil {
-		return err
-	}
-	defer parts.close()
-	workspace, err := openWorkspace(host)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = workspace.Close() }()
-	s := &service{host: host, bus: bus, topology: topology, parts: parts, workspace: workspace, registry: newRegistry(host.Version)}
 	return s.run(ctx)
 }
 
 // service holds the parts of a running service.
 type service struct {
-	host      Host
-	bus       *bus
-	topology  queue.Topology
-	parts     *adapters
-	workspace *worker.Workspace
-	registry  *prometheus.Registry
+	*parts
+	host     Host
+	topology queue.Topology
+	registry *prometheus.Registry
 }
 
 func (s *service) run(ctx context.Context) error {
@@ -115,7 +102,7 @@ func (s *service) pool(ctx context.Context, publisher *events.Publisher) (*worke
 		return nil, err
 	}
 	cfg := s.host.Config.Worker
-	pool := worker.New(source, runs, publisher, s.parts.handler(s.host.Config), worker.Options{
+	pool := worker.New(source, runs, publisher, s.adapters.handler(s.host.Config), worker.Options{
 		Slots: cfg.Slots, TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Heartbeat: queue.AckWait / 3,
 		Workspace: s.workspace, Redactor: s.host.Redactor, Log: s.host.Log, Metrics: worker.NewMetrics(s.registry),
 	})
@@ -125,7 +112,7 @@ func (s *service) pool(ctx context.Context, publisher *events.Publisher) (*worke
 
 // operate opens the HTTP port and starts what stands behind it.
 func (s *service) operate(ctx context.Context) (*ops.Server, *sync.WaitGroup, error) {
-	probes := ops.NewProbes(s.registry, append(s.parts.probes(s.host.Config), ops.Probe{Name: "nats", Ask: s.bus.ping})...)
+	probes := ops.NewProbes(s.registry, append(s.adapters.probes(s.host.Config), ops.Probe{Name: "nats", Ask: s.bus.ping})...)
 	watch := ops.NewQueueWatch(s.registry, queue.NewReader(s.bus.js, s.topology))
 	registerRedactions(s.registry, s.host.Redactor)
 	server, err := ops.Listen(ctx, s.host.Config.HTTPAddr, s.registry, probes, watch)
@@ -136,21 +123,6 @@ func (s *service) operate(ctx context.Context) (*ops.Server, *sync.WaitGroup, er
 	running.Go(func() { probes.Run(ctx) })
 	running.Go(func() { watch.Run(ctx) })
 	return server, running, nil
-}
-
-func openWorkspace(host Host) (*worker.Workspace, error) {
-	workspace, err := worker.OpenWorkspace(host.Config.Worker.WorkDir)
-	if err != nil {
-		return nil, err
-	}
-	reaped, err := workspace.Reap()
-	if err != nil {
-		host.Log.Warn("remove what dead workers left", zap.Error(err))
-	}
-	if reaped > 0 {
-		host.Log.Info("removed the work directories of dead workers", zap.Int("workers", reaped))
-	}
-	return workspace, nil
 }
 
 func topologyOf(cfg config.Config) queue.Topology {
