@@ -73,7 +73,7 @@ func TestBuildPushesWithCredentials(t *testing.T) {
 
 func checkBuilt(t *testing.T, registry *testRegistry, image tasks.Image, rep *recorder, kind string) {
 	t.Helper()
-	want := tasks.Image{Name: registry.host + "/app", Tag: "v1", Digest: image.Digest, Ports: []int{53, 8080}}
+	want := tasks.Image{Name: registry.host + "/app", Tag: "v1", Digest: image.Digest, Ports: []tasks.Port{{Number: 53, Protocol: "udp"}, {Number: 8080, Protocol: "tcp"}}}
 	if diff := cmp.Diff(want, image); diff != "" || image.Digest == "" {
 		t.Fatal(diff)
 	}
@@ -109,7 +109,7 @@ func TestBuildWithoutPush(t *testing.T) {
 	req := request(t, registry, withShell(t, map[string]string{"Dockerfile": shell + "EXPOSE 80\nRUN echo it really ran\n"}))
 	req.Push = false
 	image, rep := mustBuild(t, req)
-	want := tasks.Image{Name: registry.host + "/app", Tag: "v1", Ports: []int{80}, Unresolved: "it was built and not pushed"}
+	want := tasks.Image{Name: registry.host + "/app", Tag: "v1", Ports: []tasks.Port{{Number: 80, Protocol: "tcp"}}, Unresolved: "it was built and not pushed"}
 	if diff := cmp.Diff(want, image); diff != "" {
 		t.Error(diff)
 	}

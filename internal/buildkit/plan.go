@@ -147,7 +147,7 @@ type imageConfig struct {
 }
 
 // exposedPorts lists the TCP and UDP ports that an image's config exposes.
-func exposedPorts(config []byte) ([]int, error) {
+func exposedPorts(config []byte) ([]tasks.Port, error) {
 	if len(config) == 0 {
 		return nil, nil
 	}

@@ -45,7 +45,7 @@ func TestResolveFollowsAMovedTag(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := tasks.Image{Name: name, Tag: "stable", Digest: digest, Ports: []int{53, 80, 8080}}
+		want := tasks.Image{Name: name, Tag: "stable", Digest: digest, Ports: []tasks.Port{{Number: 53, Protocol: "udp"}, {Number: 80, Protocol: "tcp"}, {Number: 8080, Protocol: "tcp"}}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", label, diff)
 		}
@@ -65,8 +65,8 @@ func TestResolveReturnsTheIndexAndThePortsOfThisPlatform(t *testing.T) {
 	resolver := newResolver(t, buildkit.RegistryOptions{})
 	for name, tc := range map[string]struct {
 		index v1.ImageIndex
-		ports []int
-	}{"both": {index, []int{2222}}, "foreign": {foreign, nil}} {
+		ports []tasks.Port
+	}{"both": {index, []tasks.Port{{Number: 2222, Protocol: "tcp"}}}, "foreign": {foreign, nil}} {
 		digest := put(t, registry.host+"/"+name+":v1", tc.index)
 		got, err := resolver.Resolve(t.Context(), registry.host+"/"+name, "v1", noCredentials)
 		if err != nil {

@@ -27,7 +27,7 @@ var goldens = []struct {
 }{
 	{
 		name: "image-minimal", kind: tasks.KindDeployImage, builder: tasks.BuilderNoop, repo: "nginx",
-		image: tasks.Image{Name: "nginx", Tag: "latest", Digest: digest, Ports: []int{80}},
+		image: tasks.Image{Name: "nginx", Tag: "latest", Digest: digest, Ports: tcpPorts(80)},
 	},
 	{
 		name: "image-unresolved", kind: tasks.KindDeployImage, builder: tasks.BuilderNoop, repo: "registry.test/team/app",
@@ -43,7 +43,7 @@ var goldens = []struct {
 	},
 	{
 		name: "everything", kind: tasks.KindDeployRepository, builder: tasks.BuilderDocker, repo: "registry.test/team/web", push: true,
-		image: tasks.Image{Name: "registry.test/team/web", Tag: "v7", Digest: digest, Ports: []int{80, 443}},
+		image: tasks.Image{Name: "registry.test/team/web", Tag: "v7", Digest: digest, Ports: tcpPorts(80, 443)},
 	},
 	{
 		name: "hostile", kind: tasks.KindDeployRepository, builder: tasks.BuilderDocker, repo: "registry.test/web", push: true,

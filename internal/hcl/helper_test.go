@@ -39,3 +39,12 @@ func diff(t *testing.T, want, got any) {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
+
+// tcpPorts are ports that an image exposes.
+func tcpPorts(numbers ...int) []tasks.Port {
+	ports := make([]tasks.Port, len(numbers))
+	for i, number := range numbers {
+		ports[i] = tasks.Port{Number: number, Protocol: "tcp"}
+	}
+	return ports
+}

@@ -15,6 +15,12 @@ const (
 	checkNone = "none"
 )
 
+// The protocols of a port that an image exposes.
+const (
+	protocolTCP = "tcp"
+	protocolUDP = "udp"
+)
+
 const (
 	defaultCheckPath = "/"
 	defaultCheckTime = "30s"
@@ -36,26 +42,31 @@ func networks(s source) value {
 }
 
 // exposed are the ports that a task without networks gets.
-func exposed(s source) []int {
+func exposed(s source) []tasks.Port {
 	if len(s.image.Ports) > 0 {
 		return s.image.Ports
 	}
 	switch s.builder {
 	case tasks.BuilderNixpacks, tasks.BuilderRailpack:
-		return []int{3000}
+		return []tasks.Port{{Number: 3000, Protocol: protocolTCP}}
 	case tasks.BuilderDocker:
-		return []int{8000}
+		return []tasks.Port{{Number: 8000, Protocol: protocolTCP}}
 	default:
 		return nil
 	}
 }
 
 // foundPort is a port that nobody described. Apps that listen on one usually
-// speak HTTP, but not all of them answer at /, so the check only connects.
-func foundPort(port int) value {
+// speak HTTP, but not all of them answer at /, so the check only connects; to a
+// udp port nothing can connect.
+func foundPort(port tasks.Port) value {
+	kind, check := checkHTTP, checkTCP
+	if port.Protocol == protocolUDP {
+		kind, check = protocolUDP, checkNone
+	}
 	return network(tasks.Network{
-		PortNumber: tasks.Int(port), PortType: checkHTTP,
-		HasHealthCheck: checkTCP, HealthCheck: tasks.HealthCheck{Type: checkTCP},
+		PortNumber: tasks.Int(port.Number), PortType: kind,
+		HasHealthCheck: check, HealthCheck: tasks.HealthCheck{Type: check},
 	})
 }
 

@@ -24,7 +24,7 @@ func TestNetworks(t *testing.T) {
 	cases := []struct {
 		name     string
 		builder  string
-		exposed  []int
+		exposed  []tasks.Port
 		networks []tasks.Network
 		want     string
 	}{
@@ -32,11 +32,17 @@ func TestNetworks(t *testing.T) {
 		{"nixpacks without ports", tasks.BuilderNixpacks, nil, nil, plain(3000)},
 		{"railpack without ports", tasks.BuilderRailpack, nil, nil, plain(3000)},
 		{"an image without ports", tasks.BuilderNoop, nil, nil, ``},
-		{"the image's ports", tasks.BuilderDocker, []int{80, 443}, nil, plain(80) + "," + plain(443)},
-		{"only ports that are none", tasks.BuilderDocker, []int{80}, []tasks.Network{{}}, plain(80)},
+		{"the image's ports", tasks.BuilderDocker, tcpPorts(80, 443), nil, plain(80) + "," + plain(443)},
+		{
+			"a udp port of the image", tasks.BuilderDocker,
+			[]tasks.Port{{Number: 53, Protocol: "udp"}},
+			nil,
+			port(53, "udp", "none", check("none", "/", "30s", "30s", 53)),
+		},
+		{"only ports that are none", tasks.BuilderDocker, tcpPorts(80), []tasks.Network{{}}, plain(80)},
 		{
 			"the task's ports win", tasks.BuilderDocker,
-			[]int{80},
+			tcpPorts(80),
 			[]tasks.Network{{PortType: "http"}, {PortNumber: 7, PortType: "http"}},
 			port(7, "http", "http", check("http", "/", "30s", "30s", 7)),
 		},

@@ -141,7 +141,7 @@ func find(found *[]slot, at string, v reflect.Value) {
 func everything(t testing.TB) *subject {
 	t.Helper()
 	return subjectOf(t, "everything", tasks.Plan{Builder: tasks.BuilderDocker, ImageName: "registry.test/team/web", Push: true},
-		tasks.Image{Name: "registry.test/team/web", Tag: "v7", Digest: digest, Ports: []int{80, 443}})
+		tasks.Image{Name: "registry.test/team/web", Tag: "v7", Digest: digest, Ports: tcpPorts(80, 443)})
 }
 
 // strange are texts that mean something to HCL, to a pack's templates, to

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -238,7 +239,7 @@ func TestInfo(t *testing.T) {
 				}
 			}
 			got, err := f.client(t, nomad.Options{}).Info(t.Context(), tasks.Cluster{})
-			if err != nil || got != c.want {
+			if err != nil || !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %+v and %v, want %+v", got, err, c.want)
 			}
 		})

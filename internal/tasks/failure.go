@@ -48,12 +48,20 @@ const (
 	ReasonGitUnavailable    Reason = "git_unavailable"
 	ReasonSourceTooLarge    Reason = "source_too_large"
 	ReasonSourceInvalid     Reason = "source_invalid"
+	ReasonSourceRejected    Reason = "source_rejected"
+	ReasonSourceNotFound    Reason = "source_not_found"
+	ReasonSourceDown        Reason = "source_unavailable"
+	ReasonSecretsDenied     Reason = "secrets_denied"
+	ReasonSecretsNotFound   Reason = "secrets_not_found"
+	ReasonSecretsDown       Reason = "secrets_unavailable"
 	ReasonConfigInvalid     Reason = "config_invalid"
+	ReasonBuilderMissing    Reason = "builder_missing"
 	ReasonBuildFailed       Reason = "build_failed"
 	ReasonBuildOOM          Reason = "build_oom"
 	ReasonBuilderDown       Reason = "builder_unavailable"
 	ReasonImageInvalid      Reason = "image_invalid"
 	ReasonImageNotFound     Reason = "image_not_found"
+	ReasonImagePlatform     Reason = "image_platform"
 	ReasonRegistryAuth      Reason = "registry_auth"
 	ReasonRegistryLimited   Reason = "registry_rate_limited"
 	ReasonRegistryDown      Reason = "registry_unavailable"
@@ -109,12 +117,20 @@ var failures = []Row{
 	{ReasonGitUnavailable, FaultPlatform, ClassTransient, "the git provider cannot be reached"},
 	{ReasonSourceTooLarge, FaultUser, ClassPermanent, "the source is too large"},
 	{ReasonSourceInvalid, FaultUser, ClassPermanent, "a path of the source is missing or leaves the source"},
+	{ReasonSourceRejected, FaultUser, ClassPermanent, "the upload's address is not allowed"},
+	{ReasonSourceNotFound, FaultUser, ClassPermanent, "the upload does not exist"},
+	{ReasonSourceDown, FaultPlatform, ClassTransient, "the upload cannot be fetched"},
+	{ReasonSecretsDenied, FaultUser, ClassPermanent, "Vault refused to show the build's secrets"},
+	{ReasonSecretsNotFound, FaultUser, ClassPermanent, "a secret of the build does not exist in Vault"},
+	{ReasonSecretsDown, FaultPlatform, ClassTransient, "Vault cannot be reached"},
 	{ReasonConfigInvalid, FaultUser, ClassPermanent, "the deployment's configuration is not valid"},
+	{ReasonBuilderMissing, FaultPlatform, ClassPermanent, "the program that plans this kind of build is not installed"},
 	{ReasonBuildFailed, FaultUser, ClassPermanent, "the build failed"},
 	{ReasonBuildOOM, FaultUser, ClassPermanent, "the build ran out of memory"},
 	{ReasonBuilderDown, FaultPlatform, ClassTransient, "the builder cannot be reached"},
 	{ReasonImageInvalid, FaultUser, ClassPermanent, "the image's name or tag is not valid"},
 	{ReasonImageNotFound, FaultUser, ClassPermanent, "the image does not exist in its registry"},
+	{ReasonImagePlatform, FaultUser, ClassPermanent, "the image is for another kind of machine than the cluster's"},
 	{ReasonRegistryAuth, FaultUser, ClassPermanent, "the registry refused the credentials"},
 	{ReasonRegistryLimited, FaultPlatform, ClassTransient, "the registry limits our requests"},
 	{ReasonRegistryDown, FaultPlatform, ClassTransient, "the registry cannot be reached"},

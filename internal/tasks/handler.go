@@ -15,6 +15,9 @@ type Parts struct {
 	Resolver   Resolver
 	Renderer   Renderer
 	Deployer   Deployer
+	// Uploads and Secrets may be nil: then a task that needs one is unsupported.
+	Uploads Uploads
+	Secrets SecretStore
 }
 
 // Policy is what an operator decides for every task.
@@ -65,6 +68,7 @@ type run struct {
 
 	plan         Plan
 	project      Project
+	secrets      map[string]Secret
 	image        Image
 	cluster      Cluster
 	job          []byte
@@ -83,6 +87,7 @@ func NewHandler(parts Parts, policy Policy) *Handler {
 	repository := append([]step{
 		{stage: StageClone, do: h.clone},
 		{stage: StageConfigure, do: h.configure},
+		{stage: StageSecrets, do: h.readSecrets},
 		{stage: StageBuild, do: h.build},
 		{stage: StageResolve, do: h.resolve},
 	}, deploy...)
@@ -133,6 +138,8 @@ func (h *Handler) take(ctx context.Context, s step, r *run) error {
 func (r *run) wants(s Stage) bool {
 	noopDeploy := r.task.Deploy != nil && r.task.Deploy.Deployer == DeployerNoop
 	switch s {
+	case StageSecrets:
+		return r.plan.Builder != BuilderNoop && len(secretPaths(r.task.Deploy)) > 0
 	case StageBuild:
 		return r.plan.Builder != BuilderNoop
 	case StageResolve:

@@ -24,8 +24,12 @@ type Source struct {
 	// Repository is "owner/name"; Branch is a branch or tag.
 	Repository string
 	Branch     string
-	// Token is sent to the provider's host alone; empty means anonymous.
+	// Token is sent to the provider's host alone; empty means anonymous. A
+	// private key (its text begins with "-----BEGIN") is an SSH deploy key.
 	Token Secret
+	// History asks for the whole history and the tags, so that `git describe`
+	// works in the build; else one commit is fetched.
+	History bool
 }
 
 // Revision is what was cloned.
@@ -126,6 +130,13 @@ type Credentials struct {
 // Set reports whether there is anything to authenticate with.
 func (c Credentials) Set() bool { return c.Username != "" || c.Password.Set() || c.Token.Set() }
 
+// Port is a port that an image exposes.
+type Port struct {
+	Number int
+	// Protocol is "tcp" or "udp".
+	Protocol string
+}
+
 // Image is an image that a Nomad client can run.
 type Image struct {
 	// Name is the repository, Tag the tag that was asked for.
@@ -135,7 +146,10 @@ type Image struct {
 	// and then the image is deployed by its tag with a forced pull.
 	Digest string
 	// Ports are the TCP and UDP ports that the image's config exposes, ascending.
-	Ports []int
+	Ports []Port
+	// Platforms are those that the image can run on, as "linux/amd64"; empty
+	// where that is not known.
+	Platforms []string
 	// Unresolved says why there is no digest; empty where there is one.
 	Unresolved string
 }
@@ -164,6 +178,11 @@ type BuildRequest struct {
 	StartCommand   string
 	BuildArgs      map[string]string
 	StaticBuildEnv map[string]string
+	// Secrets are given to the build's steps as secret mounts, by their name.
+	// They never become arguments, layers, history or provenance.
+	Secrets map[string]Secret
+	// KeepGit leaves .git in the build's context.
+	KeepGit bool
 
 	// Name and Tag are where the image goes. Push false leaves it in the
 	// builder's cache alone.
@@ -223,6 +242,9 @@ type ClusterInfo struct {
 	Consul bool
 	// VaultByRole is true from 1.7 on.
 	VaultByRole bool
+	// Platforms are those of the nodes that can take work, as "linux/amd64",
+	// sorted; empty where the token may not see them.
+	Platforms []string
 }
 
 // JobSpec is a rendered job and who asks for it.

@@ -9,6 +9,7 @@ const (
 	StageAccept    Stage = "accept"
 	StageClone     Stage = "clone"
 	StageConfigure Stage = "configure"
+	StageSecrets   Stage = "secrets"
 	StageResolve   Stage = "resolve"
 	StageBuild     Stage = "build"
 	StagePush      Stage = "push"
@@ -39,6 +40,7 @@ var stagePhases = []struct {
 	{StageAccept, PhaseInit},
 	{StageClone, PhaseClone},
 	{StageConfigure, PhaseInit},
+	{StageSecrets, PhaseBuild},
 	{StageResolve, PhaseRegistry},
 	{StageBuild, PhaseBuild},
 	{StagePush, PhaseRegistry},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -16,25 +17,48 @@ const (
 	variablesFile = "vars.hcl"
 )
 
-// clone puts the task's revision into the work directory. A second try starts
+// clone puts the task's source into the work directory. A second try starts
 // from a fresh folder.
 func (h *Handler) clone(ctx context.Context, r *run) error {
-	d := r.task.Deploy
-	if d.SourceType == SourceLocalUpload {
-		return Fail(ReasonUnsupported, "sourceType local_upload is not supported by this version", nil)
-	}
 	dir := filepath.Join(r.at.Dir, sourceDir)
 	if err := os.RemoveAll(dir); err != nil {
 		return Fail(ReasonInternal, "", fmt.Errorf("empty %s: %w", dir, err))
 	}
-	from := Source{Provider: d.Provider, Repository: d.Repository, Branch: d.Branch, Token: d.GitPass}
-	revision, err := h.parts.Cloner.Clone(ctx, from, dir, r.rep)
+	if r.task.Deploy.SourceType == SourceLocalUpload {
+		return h.unpack(ctx, r, dir)
+	}
+	return h.cloneRepository(ctx, r, dir)
+}
+
+func (h *Handler) cloneRepository(ctx context.Context, r *run, dir string) error {
+	d := r.task.Deploy
+	revision, err := h.parts.Cloner.Clone(ctx, Source{
+		Provider: d.Provider, Repository: d.Repository, Branch: d.Branch, Token: d.GitPass, History: keepsGit(d),
+	}, dir, r.rep)
 	if err != nil {
 		return err
 	}
 	r.result.Commit = revision.Commit
 	r.say("cloned %s@%s at %s %s", d.Repository, d.Branch, shortCommit(revision.Commit), revision.Subject)
 	return nil
+}
+
+func (h *Handler) unpack(ctx context.Context, r *run, dir string) error {
+	if h.parts.Uploads == nil {
+		return Fail(ReasonUnsupported, "this worker takes no uploads", nil)
+	}
+	d := r.task.Deploy
+	return h.parts.Uploads.Unpack(ctx, Upload{URL: Secret(d.SourceURL), ID: d.UploadID}, dir, r.rep)
+}
+
+// keepGitArg is BuildKit's own build argument for a context that keeps .git.
+const keepGitArg = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
+
+// keepsGit reports whether the build wants the repository beside its files,
+// for `git describe` and the like.
+func keepsGit(d *Deploy) bool {
+	wanted, err := strconv.ParseBool(d.Build.BuildArgs[keepGitArg])
+	return err == nil && wanted
 }
 
 // configure writes the deployment's HCL, reads it back, and goes on with what
@@ -81,6 +105,8 @@ func (h *Handler) build(ctx context.Context, r *run) error {
 		StartCommand:   b.StartCommand,
 		BuildArgs:      b.BuildArgs,
 		StaticBuildEnv: b.StaticBuildEnv,
+		Secrets:        r.secrets,
+		KeepGit:        keepsGit(r.task.Deploy),
 		Name:           r.image.Name,
 		Tag:            r.image.Tag,
 		Push:           r.plan.Push,
