@@ -33,6 +33,9 @@ type Policy struct {
 	ServiceProvider string
 	// LookupEnv resolves a pack registry's token of the form var.NAME.
 	LookupEnv func(name string) (string, bool)
+	// SecretsByToken is true where the environment has a Vault token: then the
+	// secrets of a task without a role are read with it.
+	SecretsByToken bool
 	// Retry says how a transient failure is retried inside one attempt.
 	Retry Retry
 }
@@ -43,6 +46,17 @@ type Attempt struct {
 	Dir string
 	// Last is true where a transient failure will not be tried again.
 	Last bool
+	// Redactor hides secrets in what leaves the worker; nil where nothing does.
+	Redactor Redactor
+}
+
+// Redactor hides secrets in everything that the attempt says. It is safe for
+// concurrent use.
+type Redactor interface {
+	// Add makes it hide more, from then on.
+	Add(secrets ...string)
+	// String returns the text without what is hidden.
+	String(text string) string
 }
 
 // Handler carries out tasks: each kind is a list of steps.
@@ -113,7 +127,7 @@ func (h *Handler) Handle(ctx context.Context, t Task, at Attempt, rep Reporter) 
 	}
 	r := &run{task: t, at: at, rep: rep}
 	for _, s := range steps {
-		if !r.wants(s.stage) {
+		if !h.wants(r, s.stage) {
 			continue
 		}
 		rep.Stage(s.stage)
@@ -135,11 +149,11 @@ func (h *Handler) take(ctx context.Context, s step, r *run) error {
 
 // wants reports whether a step has anything to do for this task. A step that
 // has not asks nobody and leaves no stage behind.
-func (r *run) wants(s Stage) bool {
+func (h *Handler) wants(r *run, s Stage) bool {
 	noopDeploy := r.task.Deploy != nil && r.task.Deploy.Deployer == DeployerNoop
 	switch s {
 	case StageSecrets:
-		return r.plan.Builder != BuilderNoop && len(secretPaths(r.task.Deploy)) > 0
+		return r.plan.Builder != BuilderNoop && len(h.secretPaths(r.task.Deploy)) > 0
 	case StageBuild:
 		return r.plan.Builder != BuilderNoop
 	case StageResolve:
