@@ -18,6 +18,8 @@ type Parts struct {
 	// Uploads and Secrets may be nil: then a task that needs one is unsupported.
 	Uploads Uploads
 	Secrets SecretStore
+	// Platform may be nil: then no platform is told of anything.
+	Platform Platform
 }
 
 // Policy is what an operator decides for every task.
@@ -79,6 +81,8 @@ type run struct {
 	task Task
 	at   Attempt
 	rep  Reporter
+	// platform is whom the deployment may ask; nil where there is none.
+	platform PlatformSession
 
 	plan         Plan
 	project      Project
@@ -126,16 +130,25 @@ func (h *Handler) Handle(ctx context.Context, t Task, at Attempt, rep Reporter) 
 		return Result{}, Fail(ReasonUnsupported, fmt.Sprintf("unknown task %q", t.Kind), nil)
 	}
 	r := &run{task: t, at: at, rep: rep}
+	follower := h.follow(ctx, r)
+	defer follower.close()
+	err := h.takeAll(ctx, steps, r)
+	follower.end(err, at.Last)
+	return r.result, err
+}
+
+// takeAll does the steps in order, up to the first error.
+func (h *Handler) takeAll(ctx context.Context, steps []step, r *run) error {
 	for _, s := range steps {
 		if !h.wants(r, s.stage) {
 			continue
 		}
-		rep.Stage(s.stage)
+		r.rep.Stage(s.stage)
 		if err := h.take(ctx, s, r); err != nil {
-			return r.result, err
+			return err
 		}
 	}
-	return r.result, nil
+	return nil
 }
 
 // take does one step, again where that may help.
