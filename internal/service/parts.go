@@ -21,7 +21,7 @@ func openParts(ctx context.Context, host Host) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := newAdapters(host.Config)
+	a, err := newAdapters(host)
 	if err != nil {
 		b.close()
 		return nil, err
