@@ -83,6 +83,8 @@ type run struct {
 	rep  Reporter
 	// platform is whom the deployment may ask; nil where there is none.
 	platform PlatformSession
+	// secretsByToken is the policy's.
+	secretsByToken bool
 
 	plan         Plan
 	project      Project
@@ -129,7 +131,7 @@ func (h *Handler) Handle(ctx context.Context, t Task, at Attempt, rep Reporter) 
 	if !known {
 		return Result{}, Fail(ReasonUnsupported, fmt.Sprintf("unknown task %q", t.Kind), nil)
 	}
-	r := &run{task: t, at: at, rep: rep}
+	r := &run{task: t, at: at, rep: rep, secretsByToken: h.policy.SecretsByToken}
 	follower := h.follow(ctx, r)
 	defer follower.close()
 	err := h.takeAll(ctx, steps, r)
@@ -140,7 +142,7 @@ func (h *Handler) Handle(ctx context.Context, t Task, at Attempt, rep Reporter) 
 // takeAll does the steps in order, up to the first error.
 func (h *Handler) takeAll(ctx context.Context, steps []step, r *run) error {
 	for _, s := range steps {
-		if !h.wants(r, s.stage) {
+		if !r.wants(s.stage) {
 			continue
 		}
 		r.rep.Stage(s.stage)
@@ -162,11 +164,11 @@ func (h *Handler) take(ctx context.Context, s step, r *run) error {
 
 // wants reports whether a step has anything to do for this task. A step that
 // has not asks nobody and leaves no stage behind.
-func (h *Handler) wants(r *run, s Stage) bool {
+func (r *run) wants(s Stage) bool {
 	noopDeploy := r.task.Deploy != nil && r.task.Deploy.Deployer == DeployerNoop
 	switch s {
 	case StageSecrets:
-		return r.plan.Builder != BuilderNoop && len(h.secretPaths(r.task.Deploy)) > 0
+		return r.plan.Builder != BuilderNoop && len(r.secretPaths()) > 0
 	case StageBuild:
 		return r.plan.Builder != BuilderNoop
 	case StageResolve:

@@ -13,7 +13,7 @@ func (h *Handler) readSecrets(ctx context.Context, r *run) error {
 	}
 	d := r.task.Deploy
 	secrets, err := h.parts.Secrets.Read(ctx, SecretQuery{
-		Address: d.VaultAddress, RoleID: d.RoleID, SecretID: d.SecretID, Project: d.ProjectID, Paths: h.secretPaths(d),
+		Address: d.VaultAddress, RoleID: d.RoleID, SecretID: d.SecretID, Project: d.ProjectID, Paths: r.secretPaths(),
 	}, r.rep)
 	if err != nil {
 		return err
@@ -30,8 +30,9 @@ func (h *Handler) readSecrets(ctx context.Context, r *run) error {
 // the running job takes them: the service's own, those it shares, the linked
 // ones. Without a role, and without a token of the environment, a build has no
 // way to its secrets; the running job may have one.
-func (h *Handler) secretPaths(d *Deploy) []SecretPath {
-	if d.RoleID == "" && !d.SecretID.Set() && !h.policy.SecretsByToken {
+func (r *run) secretPaths() []SecretPath {
+	d := r.task.Deploy
+	if d.RoleID == "" && !d.SecretID.Set() && !r.secretsByToken {
 		return nil
 	}
 	paths := ownSecret(d)
