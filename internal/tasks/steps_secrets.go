@@ -61,6 +61,7 @@ func ownSecret(d *Deploy) []SecretPath {
 // link adds the secrets that are made from others. Like in a shell, a later one
 // may use an earlier one.
 func (r *run) link(linked []LinkedSecret) {
+	made := map[string]Secret{}
 	for _, l := range linked {
 		if !ValidSecretName(l.Secret) {
 			r.say("secrets: %q is no name for a variable; it is left out of the build", l.Secret)
@@ -71,8 +72,9 @@ func (r *run) link(linked []LinkedSecret) {
 			r.say("secrets: the template of %s names %s, which the build does not have; it stays as it is", l.Secret, name)
 		}
 		r.secrets[l.Secret] = value
-		r.hide(map[string]Secret{l.Secret: value})
+		made[l.Secret] = value
 	}
+	r.hide(made)
 }
 
 // hide keeps what was read out of everything that is said from now on. A value

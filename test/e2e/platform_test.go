@@ -33,7 +33,7 @@ func newPlatformAPI(t *testing.T) *platformAPI {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		place := strings.TrimPrefix(r.URL.Path, "/api/local/")
-		p.told = append(p.told, strings.TrimSpace(strings.Join([]string{place, body.Step, body.Status, body.ServiceID}, " ")))
+		p.told = append(p.told, strings.Join(strings.Fields(place+" "+body.Step+" "+body.Status+" "+body.ServiceID), " "))
 		p.tokens[r.URL.Query().Get("accessToken")] = true
 		_, _ = w.Write([]byte(`{"domain":"given-by-the-platform"}`))
 	}))
