@@ -78,18 +78,40 @@ func TestThePlatformHearsEachStep(t *testing.T) {
 	}{
 		"of a repository": {repositoryTask(nil), nil, false, `clone in_progress|clone completed|build in_progress|build completed|` +
 			`registry in_progress|registry completed|deploy in_progress|deploy completed|release in_progress|release completed|succeeded|closed`},
-		"of an image": {imageTask(nil), nil, false,
-			`registry in_progress|registry completed|deploy in_progress|deploy completed|release in_progress|release completed|succeeded|closed`},
-		"up to the one that failed": {repositoryTask(nil), map[string][]error{"build": {tasks.Fail(tasks.ReasonBuildFailed, "no", nil)}}, false,
-			`clone in_progress|clone completed|build in_progress|build failed no|closed`},
-		"without a failure where it will be tried again": {imageTask(nil), map[string][]error{"render": {down}}, false,
-			`registry in_progress|registry completed|deploy in_progress|closed`},
-		"with it in the last attempt": {imageTask(nil), map[string][]error{"render": {down}}, true,
-			`registry in_progress|registry completed|deploy in_progress|deploy failed Nomad is away|closed`},
-		"with the deployment where it cannot be configured": {imageTask(nil), map[string][]error{"project": {tasks.Fail(tasks.ReasonConfigInvalid, "bad", nil)}}, false,
-			`deploy failed bad|closed`},
-		"not of a worker that shuts down": {imageTask(nil), map[string][]error{"render": {tasks.ErrShutdown}}, true,
-			`registry in_progress|registry completed|deploy in_progress|closed`},
+		"of an image": {
+			imageTask(nil), nil, false,
+			`registry in_progress|registry completed|deploy in_progress|deploy completed|release in_progress|release completed|succeeded|closed`,
+		},
+		"up to the one that failed": {
+			repositoryTask(nil),
+			map[string][]error{"build": {tasks.Fail(tasks.ReasonBuildFailed, "no", nil)}},
+			false,
+			`clone in_progress|clone completed|build in_progress|build failed no|closed`,
+		},
+		"without a failure where it will be tried again": {
+			imageTask(nil),
+			map[string][]error{"render": {down}},
+			false,
+			`registry in_progress|registry completed|deploy in_progress|closed`,
+		},
+		"with it in the last attempt": {
+			imageTask(nil),
+			map[string][]error{"render": {down}},
+			true,
+			`registry in_progress|registry completed|deploy in_progress|deploy failed Nomad is away|closed`,
+		},
+		"with the deployment where it cannot be configured": {
+			imageTask(nil),
+			map[string][]error{"project": {tasks.Fail(tasks.ReasonConfigInvalid, "bad", nil)}},
+			false,
+			`deploy failed bad|closed`,
+		},
+		"not of a worker that shuts down": {
+			imageTask(nil),
+			map[string][]error{"render": {tasks.ErrShutdown}},
+			true,
+			`registry in_progress|registry completed|deploy in_progress|closed`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -97,8 +97,11 @@ func TestWhatABuildAsksVaultFor(t *testing.T) {
 			d.UsesKVEngine, d.OwnerUsesKVEngine, d.SharedSecretPath = &yes, &no, "shared"
 			d.VaultLinkedSecretPaths = []tasks.LinkedSecretPath{{Prefix: "DB_", SecretPath: "db"}}
 		}, tasks.Policy{}, []tasks.SecretPath{{Path: "own", KV: &yes}, {Path: "shared", KV: &no}, {Path: "db", Prefix: "DB_", KV: &yes}}},
-		"the service's own where it has an engine": {func(d *tasks.Deploy) { d.SecretsPath, d.UsesKVEngine = "", &yes }, tasks.Policy{},
-			[]tasks.SecretPath{{Path: "s", KV: &yes, Optional: true}}},
+		"the service's own where it has an engine": {
+			func(d *tasks.Deploy) { d.SecretsPath, d.UsesKVEngine = "", &yes },
+			tasks.Policy{},
+			[]tasks.SecretPath{{Path: "s", KV: &yes, Optional: true}},
+		},
 		"nothing where it has none":        {func(d *tasks.Deploy) { d.SecretsPath, d.UsesKVEngine = "", &no }, tasks.Policy{}, nil},
 		"nothing without a role":           {func(d *tasks.Deploy) { d.RoleID, d.SecretID = "", "" }, tasks.Policy{}, nil},
 		"but with the environment's token": {func(d *tasks.Deploy) { d.RoleID, d.SecretID = "", "" }, tasks.Policy{SecretsByToken: true}, []tasks.SecretPath{{Path: "own"}}},

@@ -82,19 +82,19 @@ func (f *follower) end(err error, last bool) {
 		return
 	}
 	failure := AsFailure(err)
-	switch failure.Row().Class {
-	case ClassShutdown, ClassLeaseLost:
+	if comesBack(failure.Row().Class, last) {
 		return
-	case ClassTransient:
-		if !last {
-			return
-		}
 	}
 	if f.current == "" {
 		// What could not be configured is the deployment.
 		f.current = PlatformDeploy
 	}
 	f.say(PlatformFailed, failure.Message)
+}
+
+// comesBack reports whether somebody will try the task again.
+func comesBack(class Class, last bool) bool {
+	return class == ClassShutdown || class == ClassLeaseLost || class == ClassTransient && !last
 }
 
 func (f *follower) close() {
