@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/dispatchd/dispatchd/internal/backend"
 	"github.com/dispatchd/dispatchd/internal/buildkit"
 	"github.com/dispatchd/dispatchd/internal/config"
@@ -37,8 +39,7 @@ type adapters struct {
 
 // newAdapters makes them all. None of them connects yet: the service starts
 // whatever answers.
-func newAdapters(host Host) (*adapters, error) {
-	cfg := host.Config
+func newAdapters(cfg config.Config) (*adapters, error) {
 	cloner, err := git.New(git.Options{
 		GitHubURL: cfg.Git.GitHubURL, GitLabURL: cfg.Git.GitLabURL, BitbucketURL: cfg.Git.BitbucketURL,
 		MaxBytes: int64(cfg.Git.MaxBytes),
@@ -62,7 +63,7 @@ func newAdapters(host Host) (*adapters, error) {
 		return nil, fmt.Errorf("set up Vault: %w", err)
 	}
 	registry := buildkit.NewRegistry(buildkit.RegistryOptions{InsecureRegistries: cfg.Registry.Insecure})
-	return &adapters{builder: builder, registry: registry, nomad: deployer, git: cloner, vault: secrets, platform: newPlatform(host)}, nil
+	return &adapters{builder: builder, registry: registry, nomad: deployer, git: cloner, vault: secrets, platform: newPlatform(cfg, zap.NewNop())}, nil
 }
 
 // handler makes the steps over the adapters.

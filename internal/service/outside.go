@@ -19,9 +19,9 @@ func newVault(cfg config.Config) (*vault.Client, error) {
 
 // newPlatform makes the client of the platform's API. What that does not hear is
 // no failure of a task, so it is the operator who is told.
-func newPlatform(host Host) *backend.Client {
+func newPlatform(cfg config.Config, log *zap.Logger) *backend.Client {
 	return backend.New(backend.Options{
-		URL: host.Config.Backend.URL, Token: tasks.Secret(host.Config.Backend.AccessToken.Reveal()),
-		Warn: func(err error) { host.Log.Warn("tell the platform's API", zap.Error(err)) },
+		URL: cfg.Backend.URL, Token: tasks.Secret(cfg.Backend.AccessToken.Reveal()),
+		Warn: func(err error) { log.Warn("tell the platform's API", zap.Error(err)) },
 	})
 }

@@ -21,11 +21,12 @@ func openParts(ctx context.Context, host Host) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := newAdapters(host)
+	a, err := newAdapters(host.Config)
 	if err != nil {
 		b.close()
 		return nil, err
 	}
+	a.platform = newPlatform(host.Config, host.Log)
 	workspace, err := openWorkspace(host)
 	if err != nil {
 		a.close()

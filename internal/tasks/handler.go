@@ -131,11 +131,15 @@ func (h *Handler) Handle(ctx context.Context, t Task, at Attempt, rep Reporter) 
 	if !known {
 		return Result{}, Fail(ReasonUnsupported, fmt.Sprintf("unknown task %q", t.Kind), nil)
 	}
-	r := &run{task: t, at: at, rep: rep, secretsByToken: h.policy.SecretsByToken}
+	return h.walk(ctx, steps, &run{task: t, at: at, rep: rep, secretsByToken: h.policy.SecretsByToken})
+}
+
+// walk does the steps that the run wants, and tells the platform of them.
+func (h *Handler) walk(ctx context.Context, steps []step, r *run) (Result, error) {
 	follower := h.follow(ctx, r)
 	defer follower.close()
 	err := h.takeAll(ctx, steps, r)
-	follower.end(err, at.Last)
+	follower.end(err, r.at.Last)
 	return r.result, err
 }
 
