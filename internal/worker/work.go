@@ -171,7 +171,7 @@ func (p *Pool) execute(ctx context.Context, a *attempt) (result tasks.Result, er
 		return result, err
 	}
 	a.log.Info("task started", zap.Duration("remaining", time.Until(a.deadline).Round(time.Millisecond)))
-	at := tasks.Attempt{Dir: a.dir, Last: p.last(a)}
+	at := tasks.Attempt{Dir: a.dir, Last: p.last(a), Redactor: a.redactor}
 	return p.handle(ctx, a, at)
 }
 
