@@ -71,6 +71,11 @@ func (g Git) problems() []error {
 	p.check(isBase(g.GitHubURL, "http", "https"), "DISPATCHD_GITHUB_URL", redact.URL(g.GitHubURL), want)
 	p.check(isBase(g.GitLabURL, "http", "https"), "DISPATCHD_GITLAB_URL", redact.URL(g.GitLabURL), want)
 	p.check(isBase(g.BitbucketURL, "http", "https"), "DISPATCHD_BITBUCKET_URL", redact.URL(g.BitbucketURL), want)
+	const wantSSH = "ssh://[user@]host[:port][/path], without a password"
+	p.check(g.GitHubSSHURL == "" || isURL(g.GitHubSSHURL, "ssh"), "DISPATCHD_GITHUB_SSH_URL", redact.URL(g.GitHubSSHURL), wantSSH)
+	p.check(g.GitLabSSHURL == "" || isURL(g.GitLabSSHURL, "ssh"), "DISPATCHD_GITLAB_SSH_URL", redact.URL(g.GitLabSSHURL), wantSSH)
+	p.check(g.BitbucketSSHURL == "" || isURL(g.BitbucketSSHURL, "ssh"), "DISPATCHD_BITBUCKET_SSH_URL", redact.URL(g.BitbucketSSHURL), wantSSH)
+	p.check(g.KnownHosts == "" || filepath.IsAbs(g.KnownHosts), "DISPATCHD_GIT_KNOWN_HOSTS", g.KnownHosts, "an absolute path")
 	p.check(g.MaxBytes > 0, "DISPATCHD_GIT_MAX_BYTES", g.MaxBytes, "more than 0")
 	return p
 }

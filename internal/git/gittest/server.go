@@ -22,6 +22,9 @@ type Server struct {
 
 	mu     sync.Mutex
 	logins map[string][]login
+	// objects are LFS's, by id; store is where they are said to be.
+	objects map[string]string
+	store   lfsAction
 }
 
 type login struct{ user, token string }
@@ -36,7 +39,7 @@ func NewServer(root string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve repositories: %w", err)
 	}
-	return &Server{root: root, git: git, logins: map[string][]login{}}, nil
+	return &Server{root: root, git: git, logins: map[string][]login{}, objects: map[string]string{}}, nil
 }
 
 // Allow makes a repository private and lets a user in with a token. It may be
@@ -50,7 +53,7 @@ func (s *Server) Allow(repository, user, token string) {
 // ServeHTTP answers git. Without the right token a private repository answers
 // 401; one that does not exist answers 404.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	repository, _, found := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), ".git/")
+	repository, rest, found := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), ".git/")
 	if _, err := os.Stat(s.dir(repository)); !found || err != nil {
 		http.NotFound(w, r)
 		return
@@ -58,6 +61,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.admits(repository, r) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
 		http.Error(w, "Invalid username or token.", http.StatusUnauthorized)
+		return
+	}
+	if path, isLFS := strings.CutPrefix(rest, "info/lfs/"); isLFS {
+		s.serveLFS(w, r, path)
 		return
 	}
 	backend := cgi.Handler{
