@@ -11,3 +11,6 @@ func (c *Client) Command(from tasks.Source, dir string) (args, env []string, err
 	}
 	return cloneArgs(t, dir), c.environ(t, "/home/of/git", t.authorization()...), nil
 }
+
+// PublicHosts returns the built-in known hosts.
+func PublicHosts() string { return publicHosts }

@@ -39,14 +39,20 @@ func (j *job) fetchSubmodules(ctx context.Context, at checkout) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range list {
+	targets := make([]target, len(list))
+	for i, m := range list {
+		if targets[i], err = at.submodule(m, path.Join(at.path, m.path)); err != nil {
+			return err
+		}
+	}
+	if len(list) > 0 && at.depth >= maxModuleDepth {
+		return at.rejected(fmt.Sprintf("submodules are nested more than %d deep", maxModuleDepth))
+	}
+	for i, m := range list {
 		if j.modules++; j.modules > maxModules {
-			return at.rejected(fmt.Sprintf("the repository has more than %d submodules", maxModules))
+			return at.rejected(fmt.Sprintf("there are more than %d submodules", maxModules))
 		}
-		if at.depth >= maxModuleDepth {
-			return at.rejected(fmt.Sprintf("submodules are nested more than %d deep", maxModuleDepth))
-		}
-		if err := j.fetchModule(ctx, at, m); err != nil {
+		if err := j.fetchModule(ctx, at, m, targets[i]); err != nil {
 			return err
 		}
 	}
@@ -103,11 +109,7 @@ func (j *job) withCommits(ctx context.Context, at checkout, list []module) ([]mo
 
 // fetchModule fetches one submodule into its directory. Its git directory lies
 // outside of the files, so that nothing in them can lead into it.
-func (j *job) fetchModule(ctx context.Context, parent checkout, m module) error {
-	t, err := parent.submodule(m, path.Join(parent.path, m.path))
-	if err != nil {
-		return err
-	}
+func (j *job) fetchModule(ctx context.Context, parent checkout, m module, t target) error {
 	if err := checkPlace(parent.dir, m.path); err != nil {
 		return t.fail(tasks.ReasonGitRejected, "its path leads elsewhere", err)
 	}
