@@ -95,7 +95,8 @@ func New(o Options) (*Client, error) {
 		stall:     orDefault(o.StallTimeout, defaultStall),
 		inherited: inherit(o.Environ),
 	}
-	c.web, c.store = newWebClient(c.stall), newStoreClient(c.stall)
+	trusted := trust(c.inherited)
+	c.web, c.store = newWebClient(c.stall, trusted), newStoreClient(c.stall, trusted)
 	return c, nil
 }
 

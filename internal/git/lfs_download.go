@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
@@ -32,18 +31,6 @@ const (
 )
 
 var oidPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
-// newStoreClient returns the client that fetches LFS objects. Redirects are
-// followed by hand, because headers must stay behind.
-func newStoreClient(timeout time.Duration) *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: timeout, TLSHandshakeTimeout: timeout,
-			IdleConnTimeout: timeout, DisableCompression: true,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
 
 // download fetches the objects of one checkout.
 type download struct {

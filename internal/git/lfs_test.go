@@ -198,11 +198,23 @@ func TestLFSOnAnotherHostGetsNoCredential(t *testing.T) {
 	other := newElsewhere(t)
 	w := newWorld(t, plain(nil), nil)
 	at := &world{t: t, server: other.Server}
-	lib := at.put("them/lib", withLFS(gittest.Pointer(strings.Repeat("a", 64), 5)))
+	lib := at.put("them/lib", withLFS(other.PutLFS("theirs")))
+	other.ObjectsAt("https://"+other.host+"/them/lib.git/info/lfs/objects/", nil)
 	w.put("acme/api", withModules(entry("x", "x", "https://"+other.host+"/them/lib.git"), map[string]string{"x": lib}))
+	dir := filepath.Join(t.TempDir(), "s")
+	if _, err := w.client(other.options()).Clone(t.Context(), source(planted), dir, w.log); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, dir, map[string]string{"x/large.bin": "theirs"})
+	if n := len(other.authorizations()); n < 4 {
+		t.Errorf("the other host saw %d requests, so this test saw nothing", n)
+	}
+
+	other.ObjectsAt("https://"+other.host+"/them/private.git/info/lfs/objects/", nil)
+	at.put("them/private", plain(nil))
+	other.Allow("them/private", user, planted)
 	_, err := w.clone(other.options(), source(planted))
-	// The worker's own certificates do not hold the other host's.
-	w.wantFailure(err, tasks.ReasonGitUnavailable, "submodule x is at "+other.host+", which gets no credential: LFS: "+other.host+" does not answer")
+	w.wantFailure(err, tasks.ReasonGitAuth, "submodule x is at "+other.host+", which gets no credential: LFS: "+other.host+" answered with status 401")
 	for _, header := range other.authorizations() {
 		if header != "" {
 			t.Errorf("the other host was sent %q", header)
@@ -405,4 +417,17 @@ func TestPointersThatAreNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantFiles(t, w.dir, files)
+}
+
+// FuzzPointer checks that what is taken for a pointer names an object and a
+// size that can be added up.
+func FuzzPointer(f *testing.F) {
+	f.Add([]byte(gittest.Pointer(strings.Repeat("a", 64), 12)))
+	f.Add([]byte("version https://git-lfs.github.com/spec/v1\noid sha256:../x\nsize -1\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		oid, size, ok := git.ParsePointer(content)
+		if ok && (len(oid) != 64 || strings.Trim(oid, "0123456789abcdef") != "" || size < 0 || size > 1<<50) {
+			t.Errorf("pointer %q names %q of %d bytes", content, oid, size)
+		}
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
@@ -17,16 +16,6 @@ const (
 	refsQuery  = "?service=git-upload-pack"
 	refsAnswer = "application/x-git-upload-pack-advertisement"
 )
-
-// newWebClient returns the client that asks a provider what git could not tell.
-// It follows no redirect and keeps no connection.
-func newWebClient(timeout time.Duration) *http.Client {
-	return &http.Client{
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       timeout,
-	}
-}
 
 // ask repeats git's first request where git's words were doubtful. It returns
 // the target's new place where the provider has moved it on the same host (a

@@ -62,19 +62,23 @@ func TestWhatGoesWrongWithADeployKey(t *testing.T) {
 		"revoked host key": {func(o *git.Options, _ *tasks.Source) {
 			o.KnownHosts = writeHosts(t, s.HostKey+"\n@revoked "+s.HostKey)
 		}, tasks.ReasonGitUnavailable, "SSH host key"},
-		"hosts file missing":  {func(o *git.Options, _ *tasks.Source) { o.KnownHosts = "/nonexistent/hosts" }, tasks.ReasonInternal, "DISPATCHD_GIT_KNOWN_HOSTS cannot be read"},
-		"key of a stranger":   {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(stranger) }, tasks.ReasonGitAuth, address + " refused the deploy key"},
-		"passphrase":          {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(locked) }, tasks.ReasonGitAuth, "protected by a passphrase"},
-		"passphrase, old":     {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(legacy) }, tasks.ReasonGitAuth, "protected by a passphrase"},
-		"half a key":          {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(s.private[:200]) }, tasks.ReasonGitAuth, "not a whole private key"},
-		"public half":         {func(_ *git.Options, f *tasks.Source) { f.Token = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n" }, tasks.ReasonGitAuth, "not a whole private key"},
-		"no key in the key":   {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(garbage) }, tasks.ReasonGitAuth, "deploy key"},
-		"other repository":    {func(_ *git.Options, f *tasks.Source) { f.Repository = "acme/other" }, tasks.ReasonGitNotFound, "repository does not exist, or the deploy key may not see it"},
-		"unknown branch":      {func(_ *git.Options, f *tasks.Source) { f.Branch = "none" }, tasks.ReasonGitRefNotFound, "clone acme/api@none: branch not found"},
-		"nobody listens":      {func(o *git.Options, _ *tasks.Source) { o.GitHubSSHURL = closed }, tasks.ReasonGitUnavailable, "does not accept connections"},
-		"no such name":        {func(o *git.Options, _ *tasks.Source) { o.GitHubSSHURL = "ssh://git@nowhere.invalid" }, tasks.ReasonGitUnavailable, "the name nowhere.invalid cannot be resolved"},
-		"no ssh":              {func(o *git.Options, _ *tasks.Source) { o.SSH = "/nonexistent/ssh" }, tasks.ReasonGitUnavailable, "this worker has no ssh program"},
-		"port that is no ssh": {func(o *git.Options, _ *tasks.Source) { o.GitHubSSHURL = "ssh://git@" + strings.TrimPrefix(w.url, "http://") }, tasks.ReasonGitUnavailable, "broke off"},
+		"hosts file missing": {func(o *git.Options, _ *tasks.Source) { o.KnownHosts = "/nonexistent/hosts" }, tasks.ReasonInternal, "DISPATCHD_GIT_KNOWN_HOSTS cannot be read"},
+		"key of a stranger":  {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(stranger) }, tasks.ReasonGitAuth, address + " refused the deploy key"},
+		"passphrase":         {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(locked) }, tasks.ReasonGitAuth, "protected by a passphrase"},
+		"passphrase, old":    {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(legacy) }, tasks.ReasonGitAuth, "protected by a passphrase"},
+		"half a key":         {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(s.private[:200]) }, tasks.ReasonGitAuth, "not a whole private key"},
+		"public half": {func(_ *git.Options, f *tasks.Source) {
+			f.Token = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
+		}, tasks.ReasonGitAuth, "not a whole private key"},
+		"no key in the key": {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(garbage) }, tasks.ReasonGitAuth, "deploy key"},
+		"other repository":  {func(_ *git.Options, f *tasks.Source) { f.Repository = "acme/other" }, tasks.ReasonGitNotFound, "repository does not exist, or the deploy key may not see it"},
+		"unknown branch":    {func(_ *git.Options, f *tasks.Source) { f.Branch = "none" }, tasks.ReasonGitRefNotFound, "clone acme/api@none: branch not found"},
+		"nobody listens":    {func(o *git.Options, _ *tasks.Source) { o.GitHubSSHURL = closed }, tasks.ReasonGitUnavailable, "does not accept connections"},
+		"no such name":      {func(o *git.Options, _ *tasks.Source) { o.GitHubSSHURL = "ssh://git@nowhere.invalid" }, tasks.ReasonGitUnavailable, "the name nowhere.invalid cannot be resolved"},
+		"no ssh":            {func(o *git.Options, _ *tasks.Source) { o.SSH = "/nonexistent/ssh" }, tasks.ReasonGitUnavailable, "this worker has no ssh program"},
+		"port that is no ssh": {func(o *git.Options, _ *tasks.Source) {
+			o.GitHubSSHURL = "ssh://git@" + strings.TrimPrefix(w.url, "http://")
+		}, tasks.ReasonGitUnavailable, "broke off"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			options, from := git.Options{GitHubSSHURL: s.URL, KnownHosts: s.hosts}, source(s.private)
