@@ -119,7 +119,7 @@ func (j *job) fetchModule(ctx context.Context, parent checkout, m module, t targ
 		path: path.Join(parent.path, m.path), depth: parent.depth + 1,
 	}
 	_, _ = fmt.Fprintf(j.rep.Stderr(), "submodule %s at %s\n", printable(at.path, maxSubject), m.commit)
-	if err := j.checkOutModule(ctx, at); err != nil {
+	if err := j.checkOutModule(ctx, &at); err != nil {
 		return err
 	}
 	if err := j.complete(ctx, at); err != nil {
@@ -129,27 +129,48 @@ func (j *job) fetchModule(ctx context.Context, parent checkout, m module, t targ
 }
 
 // checkOutModule fetches the commit alone where the server allows that, else
-// all branches and tags, and writes its files.
-func (j *job) checkOutModule(ctx context.Context, at checkout) error {
+// all branches and tags, and writes its files. The target becomes the one that
+// it was fetched from.
+func (j *job) checkOutModule(ctx context.Context, at *checkout) error {
 	format := "sha1"
 	if len(at.commit) > 40 {
 		format = "sha256"
 	}
-	if _, err := j.local(ctx, at, "", "init", "--quiet", "--template=", "--object-format="+format); err != nil {
+	if _, err := j.local(ctx, *at, "", "init", "--quiet", "--template=", "--object-format="+format); err != nil {
 		return err
 	}
-	fetch := []string{"--git-dir=" + at.gitDir, "fetch", "--progress", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"}
-	err := j.remote(ctx, at.target, append(fetch, "--depth=1", "--", at.url(), at.commit)...)
-	if isUnadvertised(err) {
-		err = j.remote(ctx, at.target, append(fetch, "--", at.url(), "+refs/*:refs/remotes/all/*")...)
-	}
+	t, err := j.fetchCommit(ctx, at)
 	if err != nil {
 		return err
 	}
-	if _, err := j.local(ctx, at, "", "checkout", "--quiet", "--force", "--detach", at.commit); err != nil {
+	at.target = t
+	if _, err := j.local(ctx, *at, "", "checkout", "--quiet", "--force", "--detach", at.commit); err != nil {
 		return err
 	}
-	return j.fits(at.target)
+	return j.fits(t)
+}
+
+// fetchCommit fetches from the target, or from where it has moved on its host.
+func (j *job) fetchCommit(ctx context.Context, at *checkout) (target, error) {
+	err := j.fetchFrom(ctx, at, at.target)
+	if !isDoubtful(err) || at.keys != nil {
+		return at.target, err
+	}
+	moved, err := j.client.ask(ctx, at.target, err)
+	if err != nil {
+		return target{}, err
+	}
+	_, _ = fmt.Fprintf(j.rep.Stderr(), "warning: submodule %s has moved to %s\n", printable(at.path, maxSubject), moved.url())
+	return moved, j.fetchFrom(ctx, at, moved)
+}
+
+func (j *job) fetchFrom(ctx context.Context, at *checkout, t target) error {
+	fetch := []string{"--git-dir=" + at.gitDir, "fetch", "--progress", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"}
+	err := j.remote(ctx, t, append(fetch, "--depth=1", "--", t.url(), at.commit)...)
+	if isUnadvertised(err) {
+		err = j.remote(ctx, t, append(fetch, "--", t.url(), "+refs/*:refs/remotes/all/*")...)
+	}
+	return err
 }
 
 // checkPlace makes sure that a path below dir is a directory whose parents are

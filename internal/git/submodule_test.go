@@ -87,6 +87,10 @@ func newElsewhere(t *testing.T) *elsewhere {
 		e.mu.Lock()
 		e.seen = append(e.seen, r.Header.Get("Authorization"))
 		e.mu.Unlock()
+		if name, rest, found := strings.Cut(r.URL.Path, "/info/refs"); found && !strings.HasSuffix(name, ".git") {
+			http.Redirect(w, r, name+".git/info/refs"+rest+"?"+r.URL.RawQuery, http.StatusMovedPermanently)
+			return
+		}
 		server.ServeHTTP(w, r)
 	}))
 	web.Config.ErrorLog = quiet()
@@ -352,7 +356,7 @@ func TestWhatGoesWrongWithASubmodule(t *testing.T) {
 		"away":      {503, tasks.ReasonGitUnavailable, "answered with status 503"},
 		"forbidden": {403, tasks.ReasonGitAuth, "refused the token"},
 		"unseen":    {404, tasks.ReasonGitNotFound, missing + "repository does not exist, or the token may not see it"},
-		"moved":     {302, tasks.ReasonGitRejected, "redirects elsewhere"},
+		"moved":     {302, tasks.ReasonGitRejected, "redirects to http://127.0.0.1:1, which is not followed"},
 		"no commit": {200, tasks.ReasonGitRefNotFound, missing + "the commit that the repository names is not there"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -372,6 +376,31 @@ func TestWhatGoesWrongWithASubmodule(t *testing.T) {
 			w.wantFailure(err, row.reason, row.words)
 		})
 	}
+}
+
+func TestSubmoduleThatHasMovedOnItsHost(t *testing.T) {
+	t.Parallel()
+	other := newElsewhere(t)
+	w := newWorld(t, plain(nil), func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if rest, moved := strings.CutPrefix(r.URL.Path, "/old/lib.git"); moved {
+				http.Redirect(w, r, "/acme/lib.git"+rest+"?"+r.URL.RawQuery, http.StatusMovedPermanently)
+				return
+			}
+			h.ServeHTTP(w, r)
+		})
+	})
+	lib := w.put("acme/lib", withLFS(w.server.PutLFS("large")))
+	w.server.Allow("acme/lib", user, planted)
+	at := &world{t: t, server: other.Server}
+	theirs := at.put("them/lib", plain(map[string]string{"theirs": ""}))
+	// This server knows its repositories by the longer name alone, and says so.
+	text := entry("a", "a", "../../old/lib.git") + entry("b", "b", "https://"+other.host+"/them/lib")
+	w.put("acme/api", withModules(text, map[string]string{"a": lib, "b": theirs}))
+	if _, err := w.clone(other.options(), source(planted)); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, w.dir, map[string]string{"a/large.bin": "large", "b/theirs": ""})
 }
 
 func TestServerThatGivesOutBranchesAlone(t *testing.T) {
