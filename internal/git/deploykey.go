@@ -30,9 +30,8 @@ func isDeployKey(token tasks.Secret) bool {
 
 // What may be wrong with a deploy key.
 var (
-	errBrokenKey     = errors.New("the deploy key is not a whole private key")
-	errEncryptedKey  = errors.New("the deploy key is protected by a passphrase; use one without")
-	errUnsupportedOS = errors.New("deploy keys need a worker on Linux")
+	errBrokenKey    = errors.New("the deploy key is not a whole private key")
+	errEncryptedKey = errors.New("the deploy key is protected by a passphrase; use one without")
 )
 
 // parseDeployKey returns the private key as ssh reads it, with the line ends

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -55,10 +56,14 @@ func TestWhatGoesWrongWithADeployKey(t *testing.T) {
 		reason tasks.Reason
 		words  string
 	}{
-		"unknown host key": {func(o *git.Options, _ *tasks.Source) { o.KnownHosts = "" }, tasks.ReasonGitUnavailable,
-			"clone acme/api@main: the SSH host key of " + address + " is not known; put it into the file of DISPATCHD_GIT_KNOWN_HOSTS"},
-		"changed host key": {func(o *git.Options, _ *tasks.Source) { o.KnownHosts = writeHosts(t, host+" "+changed) }, tasks.ReasonGitUnavailable,
-			address + " shows another SSH host key than the known one"},
+		"unknown host key": {
+			func(o *git.Options, _ *tasks.Source) { o.KnownHosts = "" }, tasks.ReasonGitUnavailable,
+			"clone acme/api@main: the SSH host key of " + address + " is not known; put it into the file of DISPATCHD_GIT_KNOWN_HOSTS",
+		},
+		"changed host key": {
+			func(o *git.Options, _ *tasks.Source) { o.KnownHosts = writeHosts(t, host+" "+changed) }, tasks.ReasonGitUnavailable,
+			address + " shows another SSH host key than the known one",
+		},
 		"revoked host key": {func(o *git.Options, _ *tasks.Source) {
 			o.KnownHosts = writeHosts(t, s.HostKey+"\n@revoked "+s.HostKey)
 		}, tasks.ReasonGitUnavailable, "SSH host key"},
@@ -170,7 +175,7 @@ func TestDeployKeyIsInMemoryAlone(t *testing.T) {
 	wantNoSecret(t, w.work, []string{secret})
 	began := time.Now()
 	end(tasks.ErrCancelled)
-	if err := <-done; err != tasks.ErrCancelled || time.Since(began) > time.Second {
+	if err := <-done; !errors.Is(err, tasks.ErrCancelled) || time.Since(began) > time.Second {
 		t.Errorf("Clone = %v after %s, want the cause within a second", err, time.Since(began))
 	}
 	for _, p := range processes() {
