@@ -11,9 +11,9 @@ import (
 var sshRules = []rule{
 	{regexp.MustCompile(`^ssh: cannot be started`), tasks.ReasonGitUnavailable, "the ssh program cannot be started on this worker", false},
 	{regexp.MustCompile(`^No user exists for uid`), tasks.ReasonGitUnavailable, "ssh needs a line for the worker's user in its /etc/passwd", false},
-	{regexp.MustCompile(`^Host key for .* has changed and you have requested strict checking`), tasks.ReasonGitUnavailable, "$host shows another SSH host key than the known one; if that is right, put it into the file of DISPATCHD_GIT_KNOWN_HOSTS", false},
-	{regexp.MustCompile(`^No [A-Za-z0-9-]+ host key is known for .* and you have requested strict checking`), tasks.ReasonGitUnavailable, "the SSH host key of $host is not known; put it into the file of DISPATCHD_GIT_KNOWN_HOSTS", false},
-	{regexp.MustCompile(`^(Host key verification failed|@ +WARNING: REVOKED HOST KEY)`), tasks.ReasonGitUnavailable, "the SSH host key of $host is not accepted; see DISPATCHD_GIT_KNOWN_HOSTS", false},
+	{regexp.MustCompile(`^Host key for .* has changed and you have requested strict checking`), tasks.ReasonGitHostUntrusted, "$host shows another SSH host key than the known one; if that is right, put it into the file of DISPATCHD_GIT_KNOWN_HOSTS", false},
+	{regexp.MustCompile(`^No [A-Za-z0-9-]+ host key is known for .* and you have requested strict checking`), tasks.ReasonGitHostUntrusted, "the SSH host key of $host is not known; put it into the file of DISPATCHD_GIT_KNOWN_HOSTS", false},
+	{regexp.MustCompile(`^(Host key verification failed|@ +WARNING: REVOKED HOST KEY)`), tasks.ReasonGitHostUntrusted, "the SSH host key of $host is not accepted; see DISPATCHD_GIT_KNOWN_HOSTS", false},
 	{regexp.MustCompile(`^(Load key ".*": |.*: Too many authentication failures)`), tasks.ReasonGitAuth, "ssh cannot use the deploy key", false},
 	{regexp.MustCompile(`: Permission denied \(`), tasks.ReasonGitAuth, "", false},
 	{regexp.MustCompile(`^ssh: Could not resolve hostname `), tasks.ReasonGitUnavailable, "the name $host cannot be resolved", false},

@@ -57,16 +57,16 @@ func TestWhatGoesWrongWithADeployKey(t *testing.T) {
 		words  string
 	}{
 		"unknown host key": {
-			func(o *git.Options, _ *tasks.Source) { o.KnownHosts = "" }, tasks.ReasonGitUnavailable,
+			func(o *git.Options, _ *tasks.Source) { o.KnownHosts = "" }, tasks.ReasonGitHostUntrusted,
 			"clone acme/api@main: the SSH host key of " + address + " is not known; put it into the file of DISPATCHD_GIT_KNOWN_HOSTS",
 		},
 		"changed host key": {
-			func(o *git.Options, _ *tasks.Source) { o.KnownHosts = writeHosts(t, host+" "+changed) }, tasks.ReasonGitUnavailable,
+			func(o *git.Options, _ *tasks.Source) { o.KnownHosts = writeHosts(t, host+" "+changed) }, tasks.ReasonGitHostUntrusted,
 			address + " shows another SSH host key than the known one",
 		},
 		"revoked host key": {func(o *git.Options, _ *tasks.Source) {
 			o.KnownHosts = writeHosts(t, s.HostKey+"\n@revoked "+s.HostKey)
-		}, tasks.ReasonGitUnavailable, "SSH host key"},
+		}, tasks.ReasonGitHostUntrusted, "SSH host key"},
 		"hosts file missing": {func(o *git.Options, _ *tasks.Source) { o.KnownHosts = "/nonexistent/hosts" }, tasks.ReasonInternal, "DISPATCHD_GIT_KNOWN_HOSTS cannot be read"},
 		"key of a stranger":  {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(stranger) }, tasks.ReasonGitAuth, address + " refused the deploy key"},
 		"passphrase":         {func(_ *git.Options, f *tasks.Source) { f.Token = tasks.Secret(locked) }, tasks.ReasonGitAuth, "protected by a passphrase"},
