@@ -261,8 +261,9 @@ func TestLFSWithADeployKey(t *testing.T) {
 	_, err := w.clone(options, source(s.private))
 	w.wantFailure(err, tasks.ReasonGitRejected, "does not say over SSH where its LFS server is")
 	for answer, words := range map[string]string{
-		`{"href":"file:///etc"}`: "names a server over SSH that cannot be used",
-		`no JSON`:                "does not say over SSH where its LFS server is",
+		`{"href":"file:///etc"}`:          "names a server over SSH that cannot be used",
+		`{"href":"http://127.0.0.1:1/x"}`: "LFS: 127.0.0.1:1 does not answer",
+		`no JSON`:                         "does not say over SSH where its LFS server is",
 	} {
 		if err := s.AnswerLFS(answer); err != nil {
 			t.Fatal(err)
