@@ -17,10 +17,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dispatchd/dispatchd/internal/embednats"
+	"github.com/dispatchd/dispatchd/internal/git"
 	"github.com/dispatchd/dispatchd/internal/service"
 )
 
 func main() {
+	git.BecomeSSH()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	cmd := newRoot()

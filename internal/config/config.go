@@ -69,7 +69,12 @@ type Git struct {
 	GitHubURL    string `envconfig:"DISPATCHD_GITHUB_URL" default:"https://github.com" desc:"base of <base>/<owner>/<name>.git for the provider github; plain http only where it is written here"`
 	GitLabURL    string `envconfig:"DISPATCHD_GITLAB_URL" default:"https://gitlab.com" desc:"the same for gitlab"`
 	BitbucketURL string `envconfig:"DISPATCHD_BITBUCKET_URL" default:"https://bitbucket.org" desc:"the same for bitbucket"`
-	MaxBytes     Bytes  `envconfig:"DISPATCHD_GIT_MAX_BYTES" default:"2GiB" desc:"a clone that takes more room on disk fails"`
+	// The addresses of the same servers for deploy keys.
+	GitHubSSHURL    string `envconfig:"DISPATCHD_GITHUB_SSH_URL" shown:"ssh://git@ and the host of DISPATCHD_GITHUB_URL" desc:"base of the repositories for SSH deploy keys: ssh://[user@]host[:port][/path]"`
+	GitLabSSHURL    string `envconfig:"DISPATCHD_GITLAB_SSH_URL" shown:"ssh://git@ and the host of DISPATCHD_GITLAB_URL" desc:"the same for gitlab"`
+	BitbucketSSHURL string `envconfig:"DISPATCHD_BITBUCKET_SSH_URL" shown:"ssh://git@ and the host of DISPATCHD_BITBUCKET_URL" desc:"the same for bitbucket"`
+	KnownHosts      string `envconfig:"DISPATCHD_GIT_KNOWN_HOSTS" desc:"file of SSH host keys (known_hosts) that are trusted beside the published ones of github.com, gitlab.com and bitbucket.org; an absolute path, read for each clone with a deploy key"`
+	MaxBytes        Bytes  `envconfig:"DISPATCHD_GIT_MAX_BYTES" default:"2GiB" desc:"a clone that takes more room on disk fails; submodules and LFS count"`
 }
 
 // BuildKit is who builds images.

@@ -90,6 +90,7 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 		"DISPATCHD_NATS_CERT": "/c.pem", "DISPATCHD_NATS_CREDS": "/n.creds", "NATS_CLIENT_PRIVATE_KEY": "SUSECRETSEED",
 		"DISPATCHD_WORKER_ID": "a.b", "DISPATCHD_SLOTS": "many", "DISPATCHD_TASK_TIMEOUT": "0s", "DISPATCHD_DRAIN_TIMEOUT": "-1s", "DISPATCHD_WORK_DIR": "work",
 		"DISPATCHD_HTTP_ADDR": "9190", "DISPATCHD_LOG_LEVEL": "loud", "DISPATCHD_LOG_FORMAT": "xml", "DISPATCHD_GITHUB_URL": "ssh://git@host",
+		"DISPATCHD_GITHUB_SSH_URL": "git@host:x", "DISPATCHD_GITLAB_SSH_URL": "ssh://u:p@host", "DISPATCHD_BITBUCKET_SSH_URL": "https://host", "DISPATCHD_GIT_KNOWN_HOSTS": "hosts",
 		"DISPATCHD_GITLAB_URL": "https://user:gitlab-secret@host", "DISPATCHD_BITBUCKET_URL": "bitbucket.org", "DISPATCHD_GIT_MAX_BYTES": "2GB",
 		"DISPATCHD_REGISTRY": "https://reg.example", "DISPATCHD_REGISTRY_HOST": "acme", "DISPATCHD_INSECURE_REGISTRIES": "ok.example:80,http://no",
 		"DISPATCHD_SERVICE_PROVIDER": "zookeeper", "BUILDKIT_HOST": "buildkitd", "NOMAD_ADDR": "nomad:4646", "VAULT_ADDR": "vault", "BACKEND_URL": "api.example",

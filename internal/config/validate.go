@@ -71,6 +71,11 @@ func (g Git) problems() []error {
 	p.check(isBase(g.GitHubURL, "http", "https"), "DISPATCHD_GITHUB_URL", redact.URL(g.GitHubURL), want)
 	p.check(isBase(g.GitLabURL, "http", "https"), "DISPATCHD_GITLAB_URL", redact.URL(g.GitLabURL), want)
 	p.check(isBase(g.BitbucketURL, "http", "https"), "DISPATCHD_BITBUCKET_URL", redact.URL(g.BitbucketURL), want)
+	const wantSSH = "ssh://[user@]host[:port][/path], without a password"
+	p.check(g.GitHubSSHURL == "" || isSSHBase(g.GitHubSSHURL), "DISPATCHD_GITHUB_SSH_URL", redact.URL(g.GitHubSSHURL), wantSSH)
+	p.check(g.GitLabSSHURL == "" || isSSHBase(g.GitLabSSHURL), "DISPATCHD_GITLAB_SSH_URL", redact.URL(g.GitLabSSHURL), wantSSH)
+	p.check(g.BitbucketSSHURL == "" || isSSHBase(g.BitbucketSSHURL), "DISPATCHD_BITBUCKET_SSH_URL", redact.URL(g.BitbucketSSHURL), wantSSH)
+	p.check(g.KnownHosts == "" || filepath.IsAbs(g.KnownHosts), "DISPATCHD_GIT_KNOWN_HOSTS", g.KnownHosts, "an absolute path")
 	p.check(g.MaxBytes > 0, "DISPATCHD_GIT_MAX_BYTES", g.MaxBytes, "more than 0")
 	return p
 }
@@ -120,6 +125,16 @@ func isURL(s string, schemes ...string) bool {
 func isBase(s string, schemes ...string) bool {
 	u, err := url.Parse(s)
 	return isURL(s, schemes...) && err == nil && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+}
+
+// isSSHBase is isBase for SSH, where a user has a place but a password has not.
+func isSSHBase(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || !isURL(s, "ssh") {
+		return false
+	}
+	_, password := u.User.Password()
+	return !password && u.RawQuery == "" && u.Fragment == ""
 }
 
 // withoutUser is a registry without the password that somebody may have put

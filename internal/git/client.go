@@ -32,14 +32,24 @@ type Options struct {
 	GitHubURL    string
 	GitLabURL    string
 	BitbucketURL string
+	// GitHubSSHURL and its like are the same for deploy keys:
+	// ssh://[user@]host[:port][/path]; empty is git@ the host of the other.
+	GitHubSSHURL    string
+	GitLabSSHURL    string
+	BitbucketSSHURL string
+	// KnownHosts is a file of SSH host keys that are trusted beside those that
+	// the three public providers have published; empty is none. It is read for
+	// each clone with a deploy key.
+	KnownHosts string
 	// MaxBytes is what a clone may take on disk, packed objects and files
 	// together; 0 is 4 GiB.
 	MaxBytes int64
 	// StallTimeout ends a clone whose network has been silent, or slower than
 	// 1,000 bytes a second, for so long; 0 is 45 s.
 	StallTimeout time.Duration
-	// Git is the program; empty is "git".
+	// Git and SSH are the programs; empty are "git" and "ssh".
 	Git string
+	SSH string
 	// Environ is the environment of which git gets the few variables that it
 	// needs; nil is the process's own.
 	Environ []string
@@ -48,11 +58,14 @@ type Options struct {
 // Client clones repositories. It is safe for concurrent use.
 type Client struct {
 	git       string
+	ssh       string
+	hostsFile string
 	providers map[string]provider
 	maxBytes  int64
 	stall     time.Duration
 	inherited []string
 	web       *http.Client
+	store     *http.Client
 }
 
 var _ tasks.Cloner = (*Client)(nil)
@@ -75,25 +88,35 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{
 		git:       orDefault(o.Git, "git"),
+		ssh:       orDefault(o.SSH, "ssh"),
+		hostsFile: o.KnownHosts,
 		providers: providers,
 		maxBytes:  orDefault(o.MaxBytes, defaultMaxBytes),
 		stall:     orDefault(o.StallTimeout, defaultStall),
 		inherited: inherit(o.Environ),
 	}
-	c.web = newWebClient(c.stall)
+	trusted := trust(c.inherited)
+	c.web, c.store = newWebClient(c.stall, trusted), newStoreClient(c.stall, trusted)
 	return c, nil
 }
 
 // Clone puts one revision of a branch or tag into dir, which must not exist
-// yet; a branch wins over a tag of the same name. After an error dir does not
-// exist. No process of the clone is left when Clone returns.
+// yet, with its submodules and the files that LFS keeps elsewhere; a branch
+// wins over a tag of the same name. After an error dir does not exist. No
+// process of the clone is left when Clone returns.
 func (c *Client) Clone(ctx context.Context, from tasks.Source, dir string, rep tasks.Reporter) (tasks.Revision, error) {
 	t, err := c.target(from)
 	if err != nil {
 		return tasks.Revision{}, err
 	}
+	if t.deployKey != nil {
+		if t.keys, err = c.openKeyring(t); err != nil {
+			return tasks.Revision{}, err
+		}
+		defer t.keys.close()
+	}
 	revision, err := c.clone(ctx, t, dir, rep)
-	if isDoubtful(err) {
+	if isDoubtful(err) && t.deployKey == nil {
 		var moved target
 		if moved, err = c.ask(ctx, t, err); err == nil {
 			_, _ = fmt.Fprintf(rep.Stderr(), "warning: %s has moved to %s\n", t.repository, moved.repository)
@@ -126,79 +149,8 @@ func (c *Client) clone(ctx context.Context, t target, dir string, rep tasks.Repo
 		return tasks.Revision{}, t.internal(err)
 	}
 	defer func() { err = withCleanup(err, os.RemoveAll(home)) }()
-	return c.fill(ctx, t, place{dir: dir, home: home}, rep)
-}
-
-// place is where one clone works.
-type place struct{ dir, home string }
-
-// fill fetches and checks out, reads what it got, and removes git's own part.
-func (c *Client) fill(ctx context.Context, t target, at place, rep tasks.Reporter) (tasks.Revision, error) {
-	if err := c.fetch(ctx, t, at, rep); err != nil {
-		return tasks.Revision{}, err
-	}
-	if diskUse(at.dir, c.maxBytes) > c.maxBytes {
-		return tasks.Revision{}, t.tooLarge(c.maxBytes)
-	}
-	revision, err := c.revision(ctx, t, at)
-	if err != nil {
-		return tasks.Revision{}, err
-	}
-	if err := os.RemoveAll(filepath.Join(at.dir, ".git")); err != nil {
-		return tasks.Revision{}, t.internal(err)
-	}
-	return revision, nil
-}
-
-// fetch runs git clone under the eyes of a watch.
-func (c *Client) fetch(ctx context.Context, t target, at place, rep tasks.Reporter) error {
-	out := newOutput(rep.Stderr())
-	w := watch{dir: at.dir, maxBytes: c.maxBytes, silence: 2 * c.stall, heard: out.heard.Load}
-	err := w.over(ctx, func(ctx context.Context) error {
-		return c.run(ctx, program{
-			args:   cloneArgs(t, at.dir),
-			env:    c.environ(t, at.home, t.authorization()...),
-			dir:    at.home,
-			stderr: out,
-		})
-	})
-	out.flush()
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, errTooLarge):
-		return t.tooLarge(c.maxBytes)
-	case errors.Is(err, errSilent):
-		return t.fail(tasks.ReasonGitUnavailable, "$host stopped answering", err)
-	}
-	return classify(t, out.own, err)
-}
-
-// cloneArgs are git's arguments; the operands stand behind "--".
-func cloneArgs(t target, dir string) []string {
-	return []string{
-		"clone", "--progress", "--depth=1", "--single-branch", "--no-tags",
-		"--no-recurse-submodules", "--template=", "--branch=" + t.branch, "--", t.url(), dir,
-	}
-}
-
-// revision reads the commit that was checked out. The token is not needed any more.
-func (c *Client) revision(ctx context.Context, t target, at place) (tasks.Revision, error) {
-	var text strings.Builder
-	out := newOutput(nil)
-	err := c.run(ctx, program{
-		args:   []string{"--git-dir=" + filepath.Join(at.dir, ".git"), "log", "-1", "--format=%H%n%s", "HEAD"},
-		env:    c.environ(t, at.home),
-		dir:    at.home,
-		stdout: &text,
-		stderr: out,
-	})
-	out.flush()
-	if err != nil {
-		return tasks.Revision{}, classify(t, out.own, err)
-	}
-	commit, subject, _ := strings.Cut(text.String(), "\n")
-	return tasks.Revision{Commit: commit, Subject: printable(strings.TrimSpace(subject), maxSubject)}, nil
+	j := &job{client: c, dir: dir, home: home, rep: rep}
+	return j.fill(ctx, t)
 }
 
 // printable returns the text without control characters, cut to most characters.

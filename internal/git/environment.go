@@ -54,7 +54,7 @@ func inherit(environ []string) []string {
 func (c *Client) settings(t target) []setting {
 	list := []setting{
 		{"protocol.allow", "never"},
-		{"protocol." + t.provider.base.Scheme + ".allow", "always"},
+		{"protocol." + t.base().Scheme + ".allow", "always"},
 		// git sends an extra header to the host of a redirect too, from its
 		// second request on. A move on the same host is followed by ask.
 		{"http.followRedirects", "false"},
@@ -94,12 +94,13 @@ func (c *Client) environ(t target, home string, more ...setting) []string {
 		"GIT_CONFIG_NOSYSTEM=1",
 		"GIT_CONFIG_GLOBAL=/dev/null",
 		"GIT_ATTR_NOSYSTEM=1",
-		"GIT_ALLOW_PROTOCOL="+t.provider.base.Scheme,
+		"GIT_ALLOW_PROTOCOL="+t.base().Scheme,
 		"GIT_TERMINAL_PROMPT=0",
 		"GIT_ASKPASS=",
 		"GIT_LFS_SKIP_SMUDGE=1",
 		fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(settings)),
 	)
+	env = append(env, c.sshEnviron(t)...)
 	for i, s := range settings {
 		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, s.key), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, s.value))
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,6 +43,8 @@ var rules = []rule{
 	{regexp.MustCompile(`(: (No space left on device|Disk quota exceeded)$|^error: unable to write file )`), tasks.ReasonDiskFull, "the worker's disk is full", false},
 	{regexp.MustCompile(`^fatal: Remote branch .* not found in upstream`), tasks.ReasonGitRefNotFound, "branch not found", true},
 	{regexp.MustCompile(`^error: object [0-9a-f]+ is a [a-z]+, not a commit$`), tasks.ReasonGitRefNotFound, "the tag does not name a commit", false},
+	{regexp.MustCompile(`^` + unadvertised), tasks.ReasonGitRefNotFound, "$host gives out branches and tags alone, not single commits", false},
+	{regexp.MustCompile(`(: not our ref [0-9a-f]+$|^fatal: (reference is not a tree|remote error: upload-pack: not our ref))`), tasks.ReasonGitRefNotFound, "the commit that the repository names is not there", false},
 	{regexp.MustCompile(`^fatal: repository '.*' not found$`), tasks.ReasonGitNotFound, "", false},
 	{regexp.MustCompile(`^fatal: (Authentication failed for|could not read (Username|Password) for)`), tasks.ReasonGitAuth, "", false},
 	{regexp.MustCompile(`^fatal: transport '.*' not allowed$`), tasks.ReasonGitRejected, "the repository's address is not allowed", false},
@@ -55,6 +58,14 @@ var rules = []rule{
 	{regexp.MustCompile(`^(error: (invalid path|unable to create)|fatal: (unable to checkout|cannot create directory))`), tasks.ReasonSourceInvalid, "the repository's files cannot be written to disk", false},
 }
 
+// unadvertised is what git says of a server that gives out no single commits.
+const unadvertised = "error: Server does not allow request for unadvertised object"
+
+func isUnadvertised(err error) bool {
+	var g *gitError
+	return errors.As(err, &g) && strings.HasPrefix(g.words, unadvertised)
+}
+
 // classify makes git's words and its end a Failure.
 func classify(t target, own []string, end error) *tasks.Failure {
 	var exit *exec.ExitError
@@ -64,7 +75,11 @@ func classify(t target, own []string, end error) *tasks.Failure {
 	if status, words := httpStatus(own); status != 0 {
 		return t.answered(status, words)
 	}
-	for _, r := range rules {
+	known := rules
+	if t.keys != nil {
+		known = slices.Concat(sshRules, rules, sshLast)
+	}
+	for _, r := range known {
 		for _, line := range own {
 			if r.words.MatchString(line) {
 				return t.fail(r.reason, orDefault(r.message, t.unseen(r.reason)), &gitError{line, r.doubtful})
@@ -105,6 +120,12 @@ func (t target) answered(status int, words string) *tasks.Failure {
 // Providers hide a private one behind either answer.
 func (t target) unseen(reason tasks.Reason) string {
 	switch {
+	case t.deployKey != nil && reason == tasks.ReasonGitAuth:
+		return "$host refused the deploy key"
+	case t.deployKey != nil:
+		return "repository does not exist, or the deploy key may not see it"
+	case t.address != nil:
+		return "repository does not exist, or it is private"
 	case !t.token.Set():
 		return "repository does not exist, or it needs a token"
 	case reason == tasks.ReasonGitNotFound:
@@ -124,13 +145,16 @@ func lastWords(own []string, end error) error {
 // fail makes a Failure that names what was cloned; $host is the provider's host.
 func (t target) fail(reason tasks.Reason, message string, err error) *tasks.Failure {
 	if t.provider.base != nil {
-		message = strings.ReplaceAll(message, "$host", t.provider.base.Host)
+		message = strings.ReplaceAll(message, "$host", t.base().Host)
 	}
 	return tasks.Fail(reason, t.title()+": "+message, err)
 }
 
 // title names the clone. What has not passed the policy may hold anything.
 func (t target) title() string {
+	if t.label != "" {
+		return t.label
+	}
 	const most = 80
 	return "clone " + printable(t.repository, most) + "@" + printable(t.branch, most)
 }
@@ -149,6 +173,14 @@ func (t target) internal(err error) error {
 		return t.fail(tasks.ReasonDiskFull, "the worker's disk is full", err)
 	}
 	return t.fail(tasks.ReasonInternal, "the work directory cannot be used", err)
+}
+
+// internalOrNil is internal for an error, and nil for none.
+func (t target) internalOrNil(err error) error {
+	if err == nil {
+		return nil
+	}
+	return t.internal(err)
 }
 
 // isDiskFull reports whether the file system has no room left.

@@ -36,8 +36,7 @@ func TestHostileRepositoryIsInert(t *testing.T) {
 				"[submodule \"b\"]\n\tpath = b\n\turl = ext::sh -c 'touch " + canary + "'\n" +
 				"[submodule \"c\"]\n\tpath = c\n\turl = http://127.0.0.1:1/x.git\n",
 		},
-		Links:   map[string]string{"outside": "/etc/passwd", "up": "../../.."},
-		Modules: map[string]string{"a": someCommit, "b": someCommit, "c": someCommit},
+		Links: map[string]string{"outside": "/etc/passwd", "up": "../../.."},
 	}, nil)
 	environ := hostileHome(t, canary)
 	got, err := w.clone(git.Options{Environ: environ}, source(""))
@@ -52,7 +51,7 @@ func TestHostileRepositoryIsInert(t *testing.T) {
 	}
 	want := []string{
 		".gitattributes", ".githooks", ".githooks/post-checkout", ".gitmodules", ".lfsconfig",
-		"a", "b", "c", "hooks", "hooks/post-checkout", "large.bin", "outside", "up",
+		"hooks", "hooks/post-checkout", "large.bin", "outside", "up",
 	}
 	if diff := cmp.Diff(want, tree(t, w.dir)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
@@ -95,6 +94,60 @@ func hostileHome(t *testing.T, canary string) []string {
 		"GIT_ASKPASS=" + script, "SSH_ASKPASS=" + script, "GIT_TEMPLATE_DIR=" + home, "GIT_TRACE=" + canary,
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=core.hooksPath", "GIT_CONFIG_VALUE_0=" + home, "GIT_DIR=" + home,
 		"NATS_CLIENT_PRIVATE_KEY=SUsecret", "NOMAD_TOKEN=secret", "REGISTRY_PASSWORD=secret",
+	}
+}
+
+// TestSubmoduleThatLeadsIntoGitDirectory is CVE-2024-32002: on a file system
+// that takes A for a, the submodule's files would land in .git.
+func TestSubmoduleThatLeadsIntoGitDirectory(t *testing.T) {
+	t.Parallel()
+	canary := filepath.Join(t.TempDir(), "canary")
+	script := "#!/bin/sh\ntouch " + canary + "\n"
+	w := newWorld(t, plain(nil), nil)
+	lib := w.put("acme/lib", plain(map[string]string{"y/hooks/post-checkout": script, "hooks/post-checkout": script, ".githooks/x": script}))
+	c := withModules(entry("x/y", "A/modules/x", "../lib"), map[string]string{"A/modules/x": lib})
+	c.Links = map[string]string{"a": ".git"}
+	w.put("acme/api", c)
+	if _, err := w.clone(git.Options{Environ: hostileHome(t, canary)}, source("")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(canary); err == nil {
+		t.Error("a hook of the submodule was run")
+	}
+	if _, err := os.Stat(filepath.Join(w.dir, "A/modules/x/y/hooks/post-checkout")); err != nil {
+		t.Errorf("the submodule's files are not where its path says: %v", err)
+	}
+	wantOnly(t, w.work, "source")
+}
+
+// TestSubmodulePathWithACarriageReturn is CVE-2025-48384: a link leads where
+// the path without its last character is.
+func TestSubmodulePathWithACarriageReturn(t *testing.T) {
+	t.Parallel()
+	canary := filepath.Join(t.TempDir(), "canary")
+	w := newWorld(t, plain(nil), nil)
+	lib := w.put("acme/lib", plain(map[string]string{"post-checkout": "#!/bin/sh\ntouch " + canary + "\n"}))
+	c := withModules(entry("x", "\"sub\r\"", "../lib"), map[string]string{"sub\r": lib})
+	c.Links = map[string]string{"sub": ".git/modules/x/hooks"}
+	w.put("acme/api", c)
+	_, err := w.clone(git.Options{}, source(""))
+	w.wantFailure(err, tasks.ReasonGitRejected, "submodule sub: its path holds what is not allowed")
+	if _, err := os.Lstat(canary); err == nil {
+		t.Error("a hook of the submodule was run")
+	}
+}
+
+func TestAttributesOfASubmoduleAreInert(t *testing.T) {
+	t.Parallel()
+	canary := filepath.Join(t.TempDir(), "canary")
+	w := newWorld(t, plain(nil), nil)
+	lib := w.put("acme/lib", plain(map[string]string{".gitattributes": "* filter=evil\n", "f": "text", ".gitconfig": "[core]\n\tfsmonitor = touch " + canary}))
+	w.put("acme/api", withModules(entry("x", "x", "../lib"), map[string]string{"x": lib}))
+	if _, err := w.clone(git.Options{Environ: hostileHome(t, canary)}, source("")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(canary); err == nil {
+		t.Error("a filter was run for the submodule's files")
 	}
 }
 

@@ -21,7 +21,10 @@ import (
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	git.BecomeSSH()
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	planted = "ghp_planted/token+with=signs"

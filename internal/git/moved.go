@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
@@ -17,16 +16,6 @@ const (
 	refsQuery  = "?service=git-upload-pack"
 	refsAnswer = "application/x-git-upload-pack-advertisement"
 )
-
-// newWebClient returns the client that asks a provider what git could not tell.
-// It follows no redirect and keeps no connection.
-func newWebClient(timeout time.Duration) *http.Client {
-	return &http.Client{
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       timeout,
-	}
-}
 
 // ask repeats git's first request where git's words were doubtful. It returns
 // the target's new place where the provider has moved it on the same host (a
@@ -57,9 +46,9 @@ func (c *Client) ask(ctx context.Context, t target, reported error) (target, err
 }
 
 // at returns the target at the place that a redirect names, as long as it is a
-// repository of the same provider, which alone may see the token.
+// repository of the same host, which alone may see the token.
 func (t target) at(location string, reported error) (target, error) {
-	base := t.provider.base
+	base := t.base()
 	to, err := base.Parse(location)
 	if err != nil || location == "" {
 		return target{}, reported
@@ -68,12 +57,25 @@ func (t target) at(location string, reported error) (target, error) {
 		return target{}, t.fail(tasks.ReasonGitRejected,
 			fmt.Sprintf("$host redirects to %s, which is not followed", origin(to)), reported)
 	}
-	repository, inside := strings.CutPrefix(to.Path, base.Path+"/")
-	repository = strings.TrimSuffix(strings.TrimSuffix(repository, refsPath), ".git")
+	path := strings.TrimSuffix(to.Path, refsPath)
+	if t.address != nil {
+		return t.atAddress(path, reported)
+	}
+	repository, inside := strings.CutPrefix(strings.TrimSuffix(path, ".git"), base.Path+"/")
 	if !inside || checkRepository(repository, t.provider.groups) != nil || repository == t.repository {
 		return target{}, reported
 	}
 	t.repository = repository
+	return t, nil
+}
+
+// atAddress is at for a submodule on another host.
+func (t target) atAddress(path string, reported error) (target, error) {
+	if path == t.address.Path || !pathPattern.MatchString(path) || hasDots(path) {
+		return target{}, reported
+	}
+	t.address = &url.URL{Scheme: t.address.Scheme, Host: t.address.Host, Path: path}
+	t.repository = strings.TrimSuffix(strings.TrimPrefix(path, "/"), ".git")
 	return t, nil
 }
 

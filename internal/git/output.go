@@ -25,9 +25,11 @@ type output struct {
 	to    io.Writer
 	heard atomic.Int64
 	line  []byte
-	shown int
-	own   []string
-	last  time.Time
+	// returned says that the line ended with a carriage return.
+	returned bool
+	shown    int
+	own      []string
+	last     time.Time
 }
 
 func newOutput(to io.Writer) *output { return &output{to: to, last: time.Now()} }
@@ -35,15 +37,26 @@ func newOutput(to io.Writer) *output { return &output{to: to, last: time.Now()} 
 // Write takes what git says; it never fails.
 func (o *output) Write(p []byte) (int, error) {
 	o.heard.Add(int64(len(p)))
-	rest := p
-	for len(rest) > 0 {
+	for rest := p; len(rest) > 0; {
+		if o.returned {
+			// ssh ends its lines with both signs; progress with the first alone.
+			o.returned = false
+			o.finish(rest[0] == '\n')
+			if rest[0] == '\n' {
+				rest = rest[1:]
+				continue
+			}
+		}
 		end := bytes.IndexAny(rest, "\r\n")
 		if end < 0 {
 			o.add(rest)
 			break
 		}
 		o.add(rest[:end])
-		o.finish(rest[end] == '\n')
+		if rest[end] == '\n' {
+			o.finish(true)
+		}
+		o.returned = rest[end] == '\r'
 		rest = rest[end+1:]
 	}
 	return len(p), nil

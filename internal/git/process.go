@@ -17,24 +17,26 @@ const (
 	lastRites = time.Second
 )
 
-// program is one run of git.
+// program is one run of git, or of another program that name says.
 type program struct {
+	name   string
 	args   []string
 	env    []string
 	dir    string
+	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
 }
 
-// run starts git in a process group of its own and returns when the whole
+// run starts the program in a process group of its own and returns when the whole
 // group is gone. A context that ends takes the group with it: SIGTERM, then
 // SIGKILL.
 func (c *Client) run(ctx context.Context, p program) error {
 	// The kernel ties the parent-death signal to the thread that forked.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := exec.CommandContext(ctx, c.git, p.args...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = p.env, p.dir, p.stdout, p.stderr
+	cmd := exec.CommandContext(ctx, orDefault(p.name, c.git), p.args...)
+	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = p.env, p.dir, p.stdin, p.stdout, p.stderr
 	cmd.SysProcAttr = ownGroup()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = politeness

@@ -15,6 +15,8 @@ import (
 // provider is one git host and how it takes a token.
 type provider struct {
 	base *url.URL
+	// ssh is the base of the same repositories for deploy keys, with its user.
+	ssh *url.URL
 	// user is the name that goes with a token.
 	user string
 	// groups is how many segments may stand before a repository's own name.
@@ -32,29 +34,34 @@ const (
 var (
 	hostPattern    = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 	pathPattern    = regexp.MustCompile(`^(/[A-Za-z0-9_~.-]+)*$`)
+	userPattern    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 	segmentPattern = regexp.MustCompile(`^[A-Za-z0-9_~.][A-Za-z0-9_.~-]*$`)
 )
 
-// parseProviders reads the three base URLs and reports all that are wrong.
+// parseProviders reads the base URLs and reports all that are wrong.
 func parseProviders(o Options) (map[string]provider, error) {
 	rows := []struct {
-		name, setting, url, public string
-		user                       string
-		groups                     int
+		name, title, url, ssh, public string
+		user                          string
+		groups                        int
 	}{
-		{"github", "GitHubURL", o.GitHubURL, "https://github.com", "x-access-token", 1},
-		{"gitlab", "GitLabURL", o.GitLabURL, "https://gitlab.com", "x-access-token", maxGroups},
-		{"bitbucket", "BitbucketURL", o.BitbucketURL, "https://bitbucket.org", "x-token-auth", 1},
+		{"github", "GitHub", o.GitHubURL, o.GitHubSSHURL, "https://github.com", "x-access-token", 1},
+		{"gitlab", "GitLab", o.GitLabURL, o.GitLabSSHURL, "https://gitlab.com", "x-access-token", maxGroups},
+		{"bitbucket", "Bitbucket", o.BitbucketURL, o.BitbucketSSHURL, "https://bitbucket.org", "x-token-auth", 1},
 	}
 	providers := make(map[string]provider, len(rows))
 	var wrong []error
 	for _, row := range rows {
 		base, err := parseBase(orDefault(row.url, row.public))
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("git: %s: %w", row.setting, err))
+			wrong = append(wrong, fmt.Errorf("git: %sURL: %w", row.title, err))
 			continue
 		}
-		providers[row.name] = provider{base: base, user: row.user, groups: row.groups}
+		ssh, err := parseSSHBase(row.ssh, base)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("git: %sSSHURL: %w", row.title, err))
+		}
+		providers[row.name] = provider{base: base, ssh: ssh, user: row.user, groups: row.groups}
 	}
 	return providers, errors.Join(wrong...)
 }
@@ -82,17 +89,61 @@ func parseBase(text string) (*url.URL, error) {
 	return &url.URL{Scheme: base.Scheme, Host: strings.ToLower(base.Host), Path: base.Path}, nil
 }
 
-// target is a source that has passed the policy.
+// parseSSHBase reads a base URL for deploy keys; without one it is the user git
+// at the host of the base.
+func parseSSHBase(text string, base *url.URL) (*url.URL, error) {
+	if text == "" {
+		text = "ssh://git@" + base.Hostname()
+		if strings.Contains(base.Hostname(), ":") {
+			text = "ssh://git@[" + base.Hostname() + "]"
+		}
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("not a URL")
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	_, password := u.User.Password()
+	switch {
+	case u.Scheme != "ssh":
+		return nil, errors.New("not an ssh:// URL")
+	case password || !userPattern.MatchString(orDefault(u.User.Username(), "git")):
+		return nil, errors.New("a user may stand in it, of letters, digits and . _ -, but no password")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("a query or fragment has no place in it")
+	case !hostPattern.MatchString(u.Host):
+		return nil, errors.New("the host is missing or not valid")
+	case !pathPattern.MatchString(u.Path) || hasDots(u.Path):
+		return nil, errors.New("the path is not valid")
+	}
+	user := url.User(orDefault(u.User.Username(), "git"))
+	return &url.URL{Scheme: "ssh", User: user, Host: strings.ToLower(u.Host), Path: u.Path}, nil
+}
+
+// target is a source that has passed the policy, or a submodule of one.
 type target struct {
 	provider   provider
 	repository string
 	branch     string
 	token      tasks.Secret
+	// deployKey is the private key that is used in the token's place, over SSH.
+	deployKey []byte
+	// keys hold the deploy key while the clone runs.
+	keys *keyring
+	// history asks for all commits and tags of the branch.
+	history bool
+	// label names a submodule in errors; empty for the task's own repository.
+	label string
+	// address is where a submodule on another host is, which gets no credential.
+	address *url.URL
 }
 
 // target checks what a task says about its source, before anything is started.
 func (c *Client) target(from tasks.Source) (target, error) {
-	t := target{repository: strings.TrimSuffix(from.Repository, ".git"), branch: from.Branch, token: from.Token}
+	t := target{
+		repository: strings.TrimSuffix(from.Repository, ".git"), branch: from.Branch,
+		token: from.Token, history: from.History,
+	}
 	p, known := c.providers[from.Provider]
 	if !known {
 		return target{}, t.rejected("provider must be github, gitlab or bitbucket")
@@ -104,11 +155,35 @@ func (c *Client) target(from tasks.Source) (target, error) {
 	if err := checkBranch(t.branch); err != nil {
 		return target{}, t.rejected(err.Error())
 	}
+	if !isDeployKey(t.token) {
+		return t, nil
+	}
+	key, err := parseDeployKey(t.token)
+	if err != nil {
+		return target{}, t.fail(tasks.ReasonGitAuth, err.Error(), nil)
+	}
+	t.token, t.deployKey = "", key
 	return t, nil
 }
 
+// base is what the target's address begins with.
+func (t target) base() *url.URL {
+	switch {
+	case t.address != nil:
+		return &url.URL{Scheme: t.address.Scheme, Host: t.address.Host}
+	case t.deployKey != nil:
+		return t.provider.ssh
+	}
+	return t.provider.base
+}
+
 // url is the address that git is given; it never holds a token.
-func (t target) url() string { return t.provider.base.String() + "/" + t.repository + ".git" }
+func (t target) url() string {
+	if t.address != nil {
+		return t.address.String()
+	}
+	return t.base().String() + "/" + t.repository + ".git"
+}
 
 // scope is the part of the address that the token is for: scheme, host and port.
 func (t target) scope() string {

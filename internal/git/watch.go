@@ -26,7 +26,7 @@ const (
 // watch ends a clone that takes too much room or stands still: the silence of
 // a connection that is being made is not seen by git's own limits.
 type watch struct {
-	dir      string
+	dirs     []string
 	maxBytes int64
 	silence  time.Duration
 	// heard counts the bytes of output so far.
@@ -61,7 +61,7 @@ func (w watch) look(ctx context.Context, end context.CancelCauseFunc) {
 		case <-timer.C:
 		}
 		began := time.Now()
-		nowSize, nowHeard := diskUse(w.dir, w.maxBytes), w.heard()
+		nowSize, nowHeard := diskUse(w.dirs, w.maxBytes), w.heard()
 		if nowSize != size || nowHeard != heard {
 			size, heard, alive = nowSize, nowHeard, began
 		}
@@ -75,9 +75,17 @@ func (w watch) look(ctx context.Context, end context.CancelCauseFunc) {
 	}
 }
 
-// diskUse adds up a tree in whole blocks, and stops above most. Files that
+// diskUse adds up trees in whole blocks, and stops above most. Files that
 // vanish meanwhile do not count.
-func diskUse(dir string, most int64) int64 {
+func diskUse(dirs []string, most int64) int64 {
+	var total int64
+	for _, dir := range dirs {
+		total += treeUse(dir, most-total)
+	}
+	return total
+}
+
+func treeUse(dir string, most int64) int64 {
 	var total int64
 	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {

@@ -42,7 +42,8 @@ type adapters struct {
 func newAdapters(cfg config.Config) (*adapters, error) {
 	cloner, err := git.New(git.Options{
 		GitHubURL: cfg.Git.GitHubURL, GitLabURL: cfg.Git.GitLabURL, BitbucketURL: cfg.Git.BitbucketURL,
-		MaxBytes: int64(cfg.Git.MaxBytes),
+		GitHubSSHURL: cfg.Git.GitHubSSHURL, GitLabSSHURL: cfg.Git.GitLabSSHURL, BitbucketSSHURL: cfg.Git.BitbucketSSHURL,
+		KnownHosts: cfg.Git.KnownHosts, MaxBytes: int64(cfg.Git.MaxBytes),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up git: %w", err)

@@ -45,6 +45,7 @@ const (
 	ReasonGitRefNotFound    Reason = "git_ref_not_found"
 	ReasonGitRejected       Reason = "git_rejected"
 	ReasonGitRateLimited    Reason = "git_rate_limited"
+	ReasonGitHostUntrusted  Reason = "git_host_untrusted"
 	ReasonGitUnavailable    Reason = "git_unavailable"
 	ReasonSourceTooLarge    Reason = "source_too_large"
 	ReasonSourceInvalid     Reason = "source_invalid"
@@ -116,6 +117,7 @@ var failures = []Row{
 	{ReasonGitRefNotFound, FaultUser, ClassPermanent, "the branch does not exist"},
 	{ReasonGitRejected, FaultUser, ClassPermanent, "the repository's address or branch is not allowed"},
 	{ReasonGitRateLimited, FaultPlatform, ClassTransient, "the git provider limits our requests"},
+	{ReasonGitHostUntrusted, FaultPlatform, ClassPermanent, "the git server's SSH host key is not trusted"},
 	{ReasonGitUnavailable, FaultPlatform, ClassTransient, "the git provider cannot be reached"},
 	{ReasonSourceTooLarge, FaultUser, ClassPermanent, "the source is too large"},
 	{ReasonSourceInvalid, FaultUser, ClassPermanent, "a path of the source is missing or leaves the source"},

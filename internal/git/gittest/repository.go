@@ -32,8 +32,11 @@ func (s *Server) Create(ctx context.Context, repository string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	_, err := s.run(ctx, repository, "", "init", "--quiet", "--bare", "--template=", "--initial-branch="+DefaultBranch)
-	return err
+	if _, err := s.run(ctx, repository, "", "init", "--quiet", "--bare", "--template=", "--initial-branch="+DefaultBranch); err != nil {
+		return err
+	}
+	// Any object may be asked for by name.
+	return s.Configure(ctx, repository, map[string]string{"uploadpack.allowAnySHA1InWant": "true"})
 }
 
 // Commit puts a commit on a branch, which it makes where there is none, and

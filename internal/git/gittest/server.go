@@ -22,6 +22,9 @@ type Server struct {
 
 	mu     sync.Mutex
 	logins map[string][]login
+	// objects are LFS's, by id; store is where they are said to be.
+	objects map[string]string
+	store   lfsAction
 }
 
 type login struct{ user, token string }
@@ -36,7 +39,7 @@ func NewServer(root string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve repositories: %w", err)
 	}
-	return &Server{root: root, git: git, logins: map[string][]login{}}, nil
+	return &Server{root: root, git: git, logins: map[string][]login{}, objects: map[string]string{}}, nil
 }
 
 // Allow makes a repository private and lets a user in with a token. It may be
@@ -50,7 +53,7 @@ func (s *Server) Allow(repository, user, token string) {
 // ServeHTTP answers git. Without the right token a private repository answers
 // 401; one that does not exist answers 404.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	repository, _, found := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), ".git/")
+	repository, rest, found := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), ".git/")
 	if _, err := os.Stat(s.dir(repository)); !found || err != nil {
 		http.NotFound(w, r)
 		return
@@ -58,6 +61,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.admits(repository, r) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
 		http.Error(w, "Invalid username or token.", http.StatusUnauthorized)
+		return
+	}
+	if path, isLFS := strings.CutPrefix(rest, "info/lfs/"); isLFS {
+		s.serveLFS(w, r, path)
 		return
 	}
 	backend := cgi.Handler{
@@ -94,10 +101,8 @@ func (s *Server) environ() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.root, "LANG=C",
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
-		"GIT_CONFIG_COUNT=2",
-		// Any object may be asked for by name, and the owner of the files is not looked at.
-		"GIT_CONFIG_KEY_0=uploadpack.allowAnySHA1InWant", "GIT_CONFIG_VALUE_0=true",
-		"GIT_CONFIG_KEY_1=safe.directory", "GIT_CONFIG_VALUE_1=*",
+		// The owner of the files is not looked at.
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
 	}
 }
 
