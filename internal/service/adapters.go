@@ -18,6 +18,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/ops"
 	"github.com/dispatchd/dispatchd/internal/pack"
 	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/upload"
 	"github.com/dispatchd/dispatchd/internal/vault"
 	"github.com/dispatchd/dispatchd/packs"
 )
@@ -33,6 +34,7 @@ type adapters struct {
 	registry *buildkit.Registry
 	nomad    *nomad.Client
 	git      *git.Client
+	uploads  *upload.Client
 	vault    *vault.Client
 	platform *backend.Client
 }
@@ -46,6 +48,10 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up git: %w", err)
+	}
+	uploads, err := newUploads(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("set up uploads: %w", err)
 	}
 	builder, err := buildkit.New(buildkit.Options{Address: cfg.BuildKit.Host, InsecureRegistries: cfg.Registry.Insecure})
 	if err != nil {
@@ -63,7 +69,10 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 		return nil, fmt.Errorf("set up Vault: %w", err)
 	}
 	registry := buildkit.NewRegistry(buildkit.RegistryOptions{InsecureRegistries: cfg.Registry.Insecure})
-	return &adapters{builder: builder, registry: registry, nomad: deployer, git: cloner, vault: secrets, platform: newPlatform(cfg, zap.NewNop())}, nil
+	return &adapters{
+		builder: builder, registry: registry, nomad: deployer, git: cloner, uploads: uploads,
+		vault: secrets, platform: newPlatform(cfg, zap.NewNop()),
+	}, nil
 }
 
 // handler makes the steps over the adapters.
@@ -75,6 +84,7 @@ func (a *adapters) handler(cfg config.Config) *tasks.Handler {
 		Resolver:   a.registry,
 		Renderer:   newRenderer(),
 		Deployer:   a.nomad,
+		Uploads:    a.uploads,
 		Secrets:    a.vault,
 		Platform:   a.platform,
 	}, policy(cfg))
@@ -134,6 +144,7 @@ func pushHost(cfg config.Config) string {
 
 func (a *adapters) close() {
 	a.registry.Close()
+	a.uploads.Close()
 	a.nomad.Close()
 	a.vault.Close()
 	a.platform.Close()

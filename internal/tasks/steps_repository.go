@@ -48,7 +48,9 @@ func (h *Handler) unpack(ctx context.Context, r *run, dir string) error {
 		return Fail(ReasonUnsupported, "this worker takes no uploads", nil)
 	}
 	d := r.task.Deploy
-	return h.parts.Uploads.Unpack(ctx, Upload{URL: Secret(d.SourceURL), ID: d.UploadID}, dir, r.rep)
+	return h.parts.Uploads.Unpack(ctx, Upload{
+		URL: Secret(d.SourceURL), ID: d.UploadID, Paths: []string{d.Build.RootDirectory, d.Build.DockerfilePath},
+	}, dir, r.rep)
 }
 
 // keepGitArg is BuildKit's own build argument for a context that keeps .git.
