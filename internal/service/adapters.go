@@ -35,6 +35,7 @@ type adapters struct {
 	nomad    *nomad.Client
 	git      *git.Client
 	uploads  *upload.Client
+	renderer *pack.Renderer
 	vault    *vault.Client
 	platform *backend.Client
 }
@@ -53,6 +54,10 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up uploads: %w", err)
 	}
+	renderer, err := newRegistryRenderer(cfg, cloner)
+	if err != nil {
+		return nil, fmt.Errorf("set up packs: %w", err)
+	}
 	builder, err := buildkit.New(buildkit.Options{Address: cfg.BuildKit.Host, InsecureRegistries: cfg.Registry.Insecure})
 	if err != nil {
 		return nil, fmt.Errorf("set up BuildKit: %w", err)
@@ -70,7 +75,7 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 	}
 	registry := buildkit.NewRegistry(buildkit.RegistryOptions{InsecureRegistries: cfg.Registry.Insecure})
 	return &adapters{
-		builder: builder, registry: registry, nomad: deployer, git: cloner, uploads: uploads,
+		builder: builder, registry: registry, nomad: deployer, git: cloner, uploads: uploads, renderer: renderer,
 		vault: secrets, platform: newPlatform(cfg, zap.NewNop()),
 	}, nil
 }
@@ -82,7 +87,7 @@ func (a *adapters) handler(cfg config.Config) *tasks.Handler {
 		Configurer: hcl.Generator{},
 		Builder:    a.builder,
 		Resolver:   a.registry,
-		Renderer:   newRenderer(),
+		Renderer:   a.renderer,
 		Deployer:   a.nomad,
 		Uploads:    a.uploads,
 		Secrets:    a.vault,
@@ -90,6 +95,7 @@ func (a *adapters) handler(cfg config.Config) *tasks.Handler {
 	}, policy(cfg))
 }
 
+// newRenderer makes a renderer that asks nobody.
 func newRenderer() *pack.Renderer { return pack.New(packs.Files(), pack.Options{}) }
 
 // policy is what the settings decide for every task.

@@ -9,10 +9,11 @@ import (
 	"strings"
 )
 
-// The files and the folder of a task's work directory. The source has a folder
+// The files and the folders of a task's work directory. The source has a folder
 // of its own, so that nothing of ours is in the build's context.
 const (
 	sourceDir     = "source"
+	packDir       = "pack"
 	projectFile   = "cloudstation.hcl"
 	variablesFile = "vars.hcl"
 )
