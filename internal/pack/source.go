@@ -25,9 +25,7 @@ type Registry struct {
 // repository is what makes two addresses the same repository: their scheme is not part of it.
 type repository struct{ host, path string }
 
-var (
-	sourcePath = regexp.MustCompile(`^(/[A-Za-z0-9_.~][A-Za-z0-9_.~-]*)+$`)
-)
+var sourcePath = regexp.MustCompile(`^(/[A-Za-z0-9_.~][A-Za-z0-9_.~-]*)+$`)
 
 // ParseRegistries reads the operator's list: host/owner/name or a whole URL,
 // each with #ref behind it or without.
