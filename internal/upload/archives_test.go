@@ -248,6 +248,23 @@ func deflated(t testing.TB, content string) []byte {
 	return out.Bytes()
 }
 
+// deflatedZeros is a stream of so many MiB of zeros: the same blocks again and again.
+func deflatedZeros(t testing.TB, mebibytes int) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return append(bytes.Repeat(out.Bytes(), mebibytes), deflated(t, "")...)
+}
+
 // noise is text that does not compress below a fifth of its size.
 func noise(size int) string {
 	var b strings.Builder

@@ -246,7 +246,7 @@ func TestCancelEndsADownloadAtOnce(t *testing.T) {
 
 func TestCancelEndsAnExtractionAtOnce(t *testing.T) {
 	t.Parallel()
-	h := holding(t, bomb(t, 256))
+	h := holding(t, bomb(t, 1<<10))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	c := newClient(t, upload.Options{Hosts: []string{h.URL}, MaxRatio: 100_000})
 	work := t.TempDir()

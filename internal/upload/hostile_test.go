@@ -187,15 +187,20 @@ func TestDamagedArchives(t *testing.T) {
 // TestBombsStopAtTheirLimit unpacks what would fill a disk, or the memory.
 // It is not parallel, so that the memory it counts is its own.
 func TestBombsStopAtTheirLimit(t *testing.T) {
-	directory := rawZip{name: "f", entries: 60_000, counted: 1}.bytes()
+	liar := rawZip{name: "f", data: deflatedZeros(t, 4<<10), method: 8, size: 5, entries: 1, counted: -1}
+	liar.compressed = uint64(len(liar.data))
 	for name, c := range map[string]struct {
 		archive []byte
 		options upload.Options
+		reason  tasks.Reason
 		text    string
 	}{
-		"a gigabyte of zeros":        {bomb(t, 1<<10), upload.Options{}, "more than 100 times its size"},
-		"more than the ratio allows": {bomb(t, 64), upload.Options{MaxRatio: 10_000, MaxBytes: 8 << 20}, "unpacks to more than 8 MiB"},
-		"a directory of zip entries": {directory, upload.Options{MaxFiles: 1000}, "more than 1000 files"},
+		"a gigabyte of zeros":        {bomb(t, 1<<10), upload.Options{}, tasks.ReasonSourceTooLarge, "more than 100 times its size"},
+		"more than the ratio allows": {bomb(t, 64), upload.Options{MaxRatio: 10_000, MaxBytes: 8 << 20}, tasks.ReasonSourceTooLarge, "unpacks to more than 8 MiB"},
+		"a directory of zip entries": {
+			rawZip{name: "f", entries: 60_000, counted: 1}.bytes(), upload.Options{MaxFiles: 1000}, tasks.ReasonSourceTooLarge, "more than 1000 files",
+		},
+		"a zip that says 5 bytes": {liar.bytes(), upload.Options{}, tasks.ReasonSourceInvalid, "damaged or cut off"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := holding(t, c.archive)
@@ -204,7 +209,7 @@ func TestBombsStopAtTheirLimit(t *testing.T) {
 			began := time.Now()
 			_, _, err := unpack(t, h, c.options)
 			runtime.ReadMemStats(&after)
-			wantFailure(t, err, tasks.ReasonSourceTooLarge, c.text)
+			wantFailure(t, err, c.reason, c.text)
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 {
 				t.Errorf("it took %d MiB of memory", grown>>20)
 			}

@@ -227,7 +227,7 @@ func (t *tree) makeDirectory(name string) error {
 	return t.root.Mkdir(name, 0o755)
 }
 
-// write makes a file.
+// write makes a file of the size that the archive says, where the budget has room for it.
 func (t *tree) write(ctx context.Context, name string, e entry) error {
 	if e.size < 0 || e.size > t.budget-t.bytes {
 		return t.tooMany()
@@ -247,7 +247,7 @@ func (t *tree) write(ctx context.Context, name string, e entry) error {
 	return errors.Join(err, file.Close())
 }
 
-// copy is io.Copy that ends with its context and at the budget.
+// copy is io.Copy that ends with its context.
 func (t *tree) copy(ctx context.Context, to io.Writer, from io.Reader) (written int64, err error) {
 	for {
 		if err := context.Cause(ctx); err != nil {
@@ -255,9 +255,7 @@ func (t *tree) copy(ctx context.Context, to io.Writer, from io.Reader) (written 
 		}
 		n, err := from.Read(t.buffer)
 		written += int64(n)
-		if t.bytes += int64(n); t.bytes > t.budget {
-			return written, t.tooMany()
-		}
+		t.bytes += int64(n)
 		if _, err := to.Write(t.buffer[:n]); err != nil {
 			return written, err
 		}
