@@ -38,7 +38,7 @@ type Fetch func(ctx context.Context, from Origin, dir string, rep tasks.Reporter
 // fetched returns a registry's pack. It reads all that it needs and leaves
 // nothing of the registry on the disk.
 func (r *Renderer) fetched(ctx context.Context, name string, req tasks.RenderRequest) (*pack, error) {
-	if r.fetch == nil || req.Dir == "" {
+	if r.fetch == nil || req.Dir == "" || req.Report == nil {
 		return nil, unsupported(name, req.Deploy, "only embedded packs are rendered here")
 	}
 	from, err := allowed(r.registries, req.Deploy.RegistrySource, req.Deploy.RegistryRef)

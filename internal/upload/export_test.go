@@ -17,3 +17,13 @@ func (c *Client) Extract(ctx context.Context, name, dir string) error {
 	}
 	return nil
 }
+
+// Where returns the scheme and host that an address would be asked at, or why it
+// is not.
+func (c *Client) Where(address string) (string, error) {
+	parsed, err := c.hosts.address(address)
+	if err != nil {
+		return "", err
+	}
+	return parsed.Scheme + "://" + parsed.Host, nil
+}

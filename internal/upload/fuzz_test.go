@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
@@ -82,4 +83,25 @@ func wantInside(t *testing.T, dir string, most int) {
 	if count > most || size > 2<<20 {
 		t.Errorf("the tree has %d entries and %d bytes", count, size)
 	}
+}
+
+// FuzzAddress asks for an archive anywhere: only hosts of the list are asked.
+func FuzzAddress(f *testing.F) {
+	for _, seed := range []string{
+		"https://files.test/a.zip?token=x", "https://FILES.test:443/", "http://plain.test:80/a", "http://files.test/a",
+		"https://files.test@evil.test/", "https://files.test:8443/", "https://evil.test#files.test", "https://files.test\\@evil.test/", "//files.test/a",
+	} {
+		f.Add(seed)
+	}
+	c := newClient(f, upload.Options{Hosts: []string{"files.test"}, BackendURL: "http://plain.test/api"})
+	allowed := map[string]bool{
+		"https://files.test": true, "https://files.test:443": true, "https://files.test:": true,
+		"http://plain.test": true, "http://plain.test:80": true, "http://plain.test:": true,
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		where, err := c.Where(address)
+		if err == nil && !allowed[strings.ToLower(where)] {
+			t.Errorf("%q is asked at %s", address, where)
+		}
+	})
 }
