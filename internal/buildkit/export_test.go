@@ -65,8 +65,8 @@ func AuthServer(domain string, creds tasks.Credentials) (auth.AuthServer, error)
 	return newSessionAuth(domain, creds)
 }
 
-// WalkContext lists the files that a build would send.
-func WalkContext(ctx context.Context, req tasks.BuildRequest) ([]string, error) {
+// WalkContext lists the files that a build would send, with their modes.
+func WalkContext(ctx context.Context, req tasks.BuildRequest) (map[string]fs.FileMode, error) {
 	tree, err := openSource(req)
 	if err != nil {
 		return nil, err
@@ -76,12 +76,18 @@ func WalkContext(ctx context.Context, req tasks.BuildRequest) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	err = mounts["context"].Walk(ctx, "", func(name string, _ fs.DirEntry, err error) error {
-		names = append(names, name)
+	modes := map[string]fs.FileMode{}
+	err = mounts["context"].Walk(ctx, "", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			modes[name] = info.Mode()
+		}
 		return err
 	})
-	return names, err
+	return modes, err
 }
 
 // ShownName returns an image's name as docker shows it.

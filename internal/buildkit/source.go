@@ -22,6 +22,8 @@ type sourceTree struct {
 	context fsutil.Root
 	// dockerfile is relative to the root, slash-separated.
 	dockerfile string
+	// keepGit leaves the repository beside its files.
+	keepGit bool
 }
 
 // openSource checks where the build's context and its Dockerfile are. The
@@ -31,7 +33,7 @@ func openSource(req tasks.BuildRequest) (*sourceTree, error) {
 	if err != nil {
 		return nil, tasks.Fail(tasks.ReasonInternal, "", fmt.Errorf("open the source tree: %w", err))
 	}
-	tree := &sourceTree{root: fsutil.NewRoot(root)}
+	tree := &sourceTree{root: fsutil.NewRoot(root), keepGit: req.KeepGit}
 	if err := tree.resolve(req); err != nil {
 		tree.close()
 		return nil, err
@@ -117,25 +119,49 @@ func (t *sourceTree) hasFile(name string) (bool, error) {
 func (t *sourceTree) mounts() (map[string]fsutil.FS, error) {
 	mounts := make(map[string]fsutil.FS, 2)
 	for name, root := range map[string]fsutil.Root{"context": t.context, "dockerfile": t.root} {
-		withoutGit, err := fsutil.NewFilterFS(fsutil.NewRootFS(root), &fsutil.FilterOpt{Map: skipGit})
+		filtered, err := fsutil.NewFilterFS(fsutil.NewRootFS(root), &fsutil.FilterOpt{Map: t.filter})
 		if err != nil {
 			return nil, tasks.Fail(tasks.ReasonInternal, "", fmt.Errorf("filter the %s mount: %w", name, err))
 		}
-		mounts[name] = withoutGit
+		mounts[name] = filtered
 	}
 	return mounts, nil
 }
 
-// skipGit keeps every .git out of the build, whatever .dockerignore says: it
-// may hold the history, and no image needs it.
-func skipGit(name string, stat *fstypes.Stat) fsutil.MapResult {
-	if path.Base(filepath.ToSlash(name)) != ".git" {
-		return fsutil.MapResultKeep
+// filter decides what the daemon sees of one path. What .dockerignore leaves out
+// the frontend itself tells the daemon not to ask for.
+func (t *sourceTree) filter(name string, stat *fstypes.Stat) fsutil.MapResult {
+	if !t.keepGit && path.Base(filepath.ToSlash(name)) == ".git" {
+		return skipGit(stat)
 	}
+	withoutMachine(stat)
+	return fsutil.MapResultKeep
+}
+
+// skipGit keeps every .git out of the build, whatever .dockerignore says: it
+// may hold the history, and an image needs it only where the task says so.
+func skipGit(stat *fstypes.Stat) fsutil.MapResult {
 	if stat.IsDir() {
 		return fsutil.MapResultSkipDir
 	}
 	return fsutil.MapResultExclude
+}
+
+// withoutMachine takes away what the machine, not the source, has given a file:
+// the umask's share of its mode, and extended attributes. Whether it can be
+// executed is all that git and archives say. Times stay: the daemon compares
+// them with those of the last build to learn which files are new.
+func withoutMachine(stat *fstypes.Stat) {
+	stat.Xattrs = nil
+	mode := fs.FileMode(stat.Mode)
+	switch {
+	case mode.IsDir():
+		stat.Mode = uint32(fs.ModeDir | 0o755)
+	case mode.IsRegular() && mode&0o100 != 0:
+		stat.Mode = 0o755
+	case mode.IsRegular():
+		stat.Mode = 0o644
+	}
 }
 
 func (t *sourceTree) close() {

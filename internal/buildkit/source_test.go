@@ -1,6 +1,8 @@
 package buildkit_test
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,20 +86,61 @@ func TestPathsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestGitIsNeverSent(t *testing.T) {
+func TestGitIsSentWhereTheBuildWantsItAlone(t *testing.T) {
 	t.Parallel()
 	dir := writeTree(t, map[string]string{
 		"Dockerfile": "FROM scratch", ".dockerignore": "!.git\n", ".gitignore": "x", ".github/ci": "y",
 		".git/config": "token", "sub/.git": "gitdir: elsewhere", "sub/code": "z", "link": "-> /etc/passwd",
 	})
+	without := []string{".dockerignore", ".github", ".github/ci", ".gitignore", "Dockerfile", "link", "sub", "sub/code"}
+	for keep, want := range map[bool][]string{
+		false: without,
+		true:  append([]string{".git", ".git/config", "sub/.git"}, without...),
+	} {
+		got, err := buildkit.WalkContext(t.Context(), tasks.BuildRequest{Dir: dir, KeepGit: keep})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(got))); diff != "" {
+			t.Errorf("KeepGit %v: %s", keep, diff)
+		}
+	}
+}
+
+func TestModesOfTheMachineAreNotSent(t *testing.T) {
+	t.Parallel()
+	dir := writeTree(t, map[string]string{"Dockerfile": "FROM scratch", "dir/run": "#!/bin/sh", "link": "-> dir/run"})
+	for name, mode := range map[string]os.FileMode{
+		"Dockerfile": 0o600, "dir/run": 0o700 | os.ModeSetuid, "dir": 0o700 | os.ModeSetgid,
+	} {
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
 	got, err := buildkit.WalkContext(t.Context(), tasks.BuildRequest{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(got)
-	want := []string{".dockerignore", ".github", ".github/ci", ".gitignore", "Dockerfile", "link", "sub", "sub/code"}
+	want := map[string]os.FileMode{
+		"Dockerfile": 0o644, "dir": os.ModeDir | 0o755, "dir/run": 0o755, "link": os.ModeSymlink | 0o777,
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// BenchmarkContext walks a tree of 50,000 files as a build does.
+func BenchmarkContext(b *testing.B) {
+	files := map[string]string{"Dockerfile": "FROM scratch"}
+	for i := range 50_000 {
+		files[fmt.Sprintf("node_modules/package-%d/lib/file-%d.js", i%1000, i)] = "module.exports = {}"
+	}
+	req := tasks.BuildRequest{Dir: writeTree(b, files)}
+	for b.Loop() {
+		if _, err := buildkit.WalkContext(b.Context(), req); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -14,6 +14,8 @@ type Config struct {
 	HTTPAddr        string `envconfig:"DISPATCHD_HTTP_ADDR" default:"127.0.0.1:9190" desc:"where /metrics, /healthz, /readyz and the status page are served; loopback unless you open it, since none of them asks who is there"`
 	Log             Log
 	Git             Git
+	Upload          Upload
+	Pack            Pack
 	BuildKit        BuildKit
 	Registry        Registry
 	Nomad           Nomad

@@ -47,6 +47,7 @@ func TestLoadDefaults(t *testing.T) {
 		HTTPAddr: "127.0.0.1:9190",
 		Log:      config.Log{Level: "info", Format: "json"},
 		Git:      config.Git{GitHubURL: "https://github.com", GitLabURL: "https://gitlab.com", BitbucketURL: "https://bitbucket.org", MaxBytes: 2 << 30},
+		Upload:   config.Upload{MaxDownload: 512 << 20, MaxBytes: 2 << 30, MaxFiles: 50_000, Timeout: 5 * time.Minute},
 		BuildKit: config.BuildKit{Host: "unix:///run/buildkit/buildkitd.sock"},
 	}
 	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(config.Config{})); diff != "" {
@@ -92,7 +93,10 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 		"DISPATCHD_HTTP_ADDR": "9190", "DISPATCHD_LOG_LEVEL": "loud", "DISPATCHD_LOG_FORMAT": "xml", "DISPATCHD_GITHUB_URL": "ssh://git@host",
 		"DISPATCHD_GITHUB_SSH_URL": "git@host:x", "DISPATCHD_GITLAB_SSH_URL": "ssh://u:p@host", "DISPATCHD_BITBUCKET_SSH_URL": "https://host", "DISPATCHD_GIT_KNOWN_HOSTS": "hosts",
 		"DISPATCHD_GITLAB_URL": "https://user:gitlab-secret@host", "DISPATCHD_BITBUCKET_URL": "bitbucket.org", "DISPATCHD_GIT_MAX_BYTES": "2GB",
-		"DISPATCHD_REGISTRY": "https://reg.example", "DISPATCHD_REGISTRY_HOST": "acme", "DISPATCHD_INSECURE_REGISTRIES": "ok.example:80,http://no",
+		"DISPATCHD_UPLOAD_HOSTS": "ok.example:8443, http://plain.example,https://user:upload-secret@files.example/path", "DISPATCHD_UPLOAD_MAX_DOWNLOAD": "0",
+		"DISPATCHD_UPLOAD_MAX_BYTES": "0", "DISPATCHD_UPLOAD_MAX_FILES": "-1", "DISPATCHD_UPLOAD_TIMEOUT": "0s",
+		"DISPATCHD_PACK_REGISTRIES": "github.com/acme/packs#v1,git@github.com:acme/packs,https://user:pack-secret@git.example/acme/packs",
+		"DISPATCHD_REGISTRY":        "https://reg.example", "DISPATCHD_REGISTRY_HOST": "acme", "DISPATCHD_INSECURE_REGISTRIES": "ok.example:80,http://no",
 		"DISPATCHD_SERVICE_PROVIDER": "zookeeper", "BUILDKIT_HOST": "buildkitd", "NOMAD_ADDR": "nomad:4646", "VAULT_ADDR": "vault", "BACKEND_URL": "api.example",
 	})
 	if err == nil {
@@ -100,7 +104,7 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 	}
 	got := err.Error()
 	golden(t, filepath.Join("testdata", "problems.txt"), got+"\n")
-	for _, secret := range []string{"gitlab-secret", "SUSECRETSEED"} {
+	for _, secret := range []string{"gitlab-secret", "SUSECRETSEED", "upload-secret", "pack-secret"} {
 		if strings.Contains(got, secret) {
 			t.Errorf("%s is in the error", secret)
 		}

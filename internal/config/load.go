@@ -39,6 +39,8 @@ func Load() (Config, error) {
 func (c *Config) fillIn() {
 	c.NATS.Servers = withScheme(trimmed(c.NATS.Servers))
 	c.Registry.Insecure = trimmed(c.Registry.Insecure)
+	c.Upload.Hosts = trimmed(c.Upload.Hosts)
+	c.Pack.Registries = trimmed(c.Pack.Registries)
 	c.NATS.PrivateKey = Secret(strings.TrimSpace(c.NATS.PrivateKey.Reveal()))
 	if c.Worker.ID == "" {
 		c.Worker.ID = newWorkerID()

@@ -22,6 +22,9 @@ type pack struct {
 	// them, parsed.
 	templates []file
 	set       *templates
+	// foreign is true where the pack is not ours, and writes ${…} for Nomad's
+	// client as packs usually do.
+	foreign bool
 }
 
 // file is one file of a pack; its path begins with the pack's name.

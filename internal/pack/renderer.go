@@ -17,13 +17,19 @@ const defaultPack = "cloudstation"
 type Options struct {
 	// DefaultPack is rendered for a task that names no pack; cloudstation where empty.
 	DefaultPack string
+	// Registries are those from which a task may take its pack, by Fetch; without
+	// them only embedded packs are rendered.
+	Registries []Registry
+	Fetch      Fetch
 }
 
-// Renderer renders embedded packs. It reads each pack once and is safe for
-// concurrent use.
+// Renderer renders embedded packs, which it reads once, and packs of allowed
+// registries, which it fetches each time. It is safe for concurrent use.
 type Renderer struct {
 	embedded    fs.FS
 	defaultPack string
+	registries  []Registry
+	fetch       Fetch
 
 	mu     sync.Mutex
 	loaded map[string]*pack
@@ -36,21 +42,36 @@ func New(embedded fs.FS, o Options) *Renderer {
 	if o.DefaultPack == "" {
 		o.DefaultPack = defaultPack
 	}
-	return &Renderer{embedded: embedded, defaultPack: o.DefaultPack, loaded: map[string]*pack{}}
+	return &Renderer{
+		embedded: embedded, defaultPack: o.DefaultPack, registries: o.Registries, fetch: o.Fetch, loaded: map[string]*pack{},
+	}
 }
 
-// Render returns the job of the pack that the request names. It does no I/O
-// but reading the embedded files, so the context is only asked once.
+// Render returns the job of the pack that the request names. Of an embedded
+// pack nothing is read but its files; a registry's is fetched into the
+// request's directory, which is gone when Render returns.
 func (r *Renderer) Render(ctx context.Context, req tasks.RenderRequest) ([]byte, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	name := req.Deploy.Pack
-	if name == "" {
-		name = r.defaultPack
-	}
+	name := or(req.Deploy.Pack, r.defaultPack)
 	if !req.Deploy.UseEmbedded {
-		return nil, otherRegistry(name, req.Deploy)
+		name = or(req.Deploy.RegistryTarget, name)
+	}
+	p, err := r.find(ctx, name, req)
+	if err != nil {
+		return nil, err
+	}
+	job, err := p.render(req)
+	if err != nil {
+		return nil, failed(name, err)
+	}
+	return job, nil
+}
+
+func (r *Renderer) find(ctx context.Context, name string, req tasks.RenderRequest) (*pack, error) {
+	if !req.Deploy.UseEmbedded {
+		return r.fetched(ctx, name, req)
 	}
 	p, err := r.pack(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -59,11 +80,7 @@ func (r *Renderer) Render(ctx context.Context, req tasks.RenderRequest) ([]byte,
 	if err != nil {
 		return nil, failed(name, err)
 	}
-	job, err := p.render(req)
-	if err != nil {
-		return nil, failed(name, err)
-	}
-	return job, nil
+	return p, nil
 }
 
 // pack returns the pack of a name, read and parsed.
@@ -90,16 +107,7 @@ func (p *pack) render(req tasks.RenderRequest) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return oneJob(outputs)
-}
-
-func otherRegistry(name string, d tasks.ProjectDeploy) error {
-	registry := d.RegistryName
-	if registry == "" {
-		registry = d.RegistrySource
-	}
-	return tasks.Fail(tasks.ReasonUnsupported,
-		fmt.Sprintf("deploy pack %q from registry %q: this build renders the embedded pack only", name, registry), nil)
+	return oneJob(outputs, p.foreign)
 }
 
 // refusal is an error whose text is a sentence about the user's own values; a

@@ -18,7 +18,7 @@ func TestRenderRefusesOtherPacks(t *testing.T) {
 	req := request("")
 	req.Deploy = tasks.ProjectDeploy{Pack: "acme", RegistryName: "acme-registry"}
 	_, err := r.Render(t.Context(), req)
-	wantFailure(t, err, tasks.ReasonUnsupported, `"acme"`, `"acme-registry"`, "embedded pack only")
+	wantFailure(t, err, tasks.ReasonUnsupported, `"acme"`, `"acme-registry"`, "only embedded packs are rendered here")
 
 	for _, name := range []string{"acme", "..", "cloudstation/templates", "/etc"} {
 		req.Deploy = tasks.ProjectDeploy{Pack: name, UseEmbedded: true}

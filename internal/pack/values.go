@@ -104,8 +104,13 @@ func (p *pack) value(a *hcl.Attribute) (cty.Value, error) {
 
 // convert returns the value as the variable's type has it.
 func (v variable) convert(value cty.Value) (cty.Value, error) {
-	if err := unknownAttribute(value, v.kind, nil); err != nil {
-		return cty.NilVal, v.wrong(err)
+	unknown := unknownAttribute(value, v.kind, nil)
+	if unknown != nil && v.foreign {
+		// As nomad-pack does: what is given replaces the declared type.
+		return value, nil
+	}
+	if unknown != nil {
+		return cty.NilVal, v.wrong(unknown)
 	}
 	if v.defaults != nil && !value.IsNull() {
 		value = v.defaults.Apply(value)

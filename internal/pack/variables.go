@@ -21,6 +21,9 @@ type variable struct {
 	defaults *typeexpr.Defaults
 	// standard is the default; cty.NilVal where the variable must be set.
 	standard cty.Value
+	// foreign is true in a pack that is not ours: it may be given objects with
+	// attributes that it does not declare.
+	foreign bool
 }
 
 // block is how a variable is written.

@@ -18,6 +18,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/ops"
 	"github.com/dispatchd/dispatchd/internal/pack"
 	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/upload"
 	"github.com/dispatchd/dispatchd/internal/vault"
 	"github.com/dispatchd/dispatchd/packs"
 )
@@ -33,6 +34,8 @@ type adapters struct {
 	registry *buildkit.Registry
 	nomad    *nomad.Client
 	git      *git.Client
+	uploads  *upload.Client
+	renderer *pack.Renderer
 	vault    *vault.Client
 	platform *backend.Client
 }
@@ -47,6 +50,14 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up git: %w", err)
+	}
+	uploads, err := newUploads(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("set up uploads: %w", err)
+	}
+	renderer, err := newRegistryRenderer(cfg, cloner)
+	if err != nil {
+		return nil, fmt.Errorf("set up packs: %w", err)
 	}
 	builder, err := buildkit.New(buildkit.Options{Address: cfg.BuildKit.Host, InsecureRegistries: cfg.Registry.Insecure})
 	if err != nil {
@@ -64,7 +75,10 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 		return nil, fmt.Errorf("set up Vault: %w", err)
 	}
 	registry := buildkit.NewRegistry(buildkit.RegistryOptions{InsecureRegistries: cfg.Registry.Insecure})
-	return &adapters{builder: builder, registry: registry, nomad: deployer, git: cloner, vault: secrets, platform: newPlatform(cfg, zap.NewNop())}, nil
+	return &adapters{
+		builder: builder, registry: registry, nomad: deployer, git: cloner, uploads: uploads, renderer: renderer,
+		vault: secrets, platform: newPlatform(cfg, zap.NewNop()),
+	}, nil
 }
 
 // handler makes the steps over the adapters.
@@ -74,13 +88,15 @@ func (a *adapters) handler(cfg config.Config) *tasks.Handler {
 		Configurer: hcl.Generator{},
 		Builder:    a.builder,
 		Resolver:   a.registry,
-		Renderer:   newRenderer(),
+		Renderer:   a.renderer,
 		Deployer:   a.nomad,
+		Uploads:    a.uploads,
 		Secrets:    a.vault,
 		Platform:   a.platform,
 	}, policy(cfg))
 }
 
+// newRenderer makes a renderer that asks nobody.
 func newRenderer() *pack.Renderer { return pack.New(packs.Files(), pack.Options{}) }
 
 // policy is what the settings decide for every task.
@@ -135,6 +151,7 @@ func pushHost(cfg config.Config) string {
 
 func (a *adapters) close() {
 	a.registry.Close()
+	a.uploads.Close()
 	a.nomad.Close()
 	a.vault.Close()
 	a.platform.Close()

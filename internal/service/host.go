@@ -33,7 +33,7 @@ func NewHost(version Version, environ []string, stderr io.Writer) (Host, error) 
 	if err != nil {
 		return Host{}, err
 	}
-	redactor := redact.New(cfg.Secrets()...)
+	redactor := redact.New(append(cfg.Secrets(), packTokens(environ)...)...)
 	log, err := logging.New(logging.Options{Level: cfg.Log.Level, Format: cfg.Log.Format, Out: stderr}, redactor)
 	if err != nil {
 		return Host{}, err

@@ -220,10 +220,15 @@ type RenderRequest struct {
 	// VaultByRole is true where Nomad (1.7 and newer) gives Vault access by
 	// role and no longer by policies.
 	VaultByRole bool
+	// Dir is where a pack that is not embedded is fetched to; it is emptied first
+	// and gone afterwards. Report hears of that. Without them nothing is fetched.
+	Dir    string
+	Report Reporter
 }
 
 // Renderer renders a deploy pack to a job in HCL. Errors are *Failure with
-// reason render_failed.
+// reason render_failed; unsupported for a pack that this worker may not take;
+// or a git_… reason where it cannot be fetched.
 type Renderer interface {
 	Render(ctx context.Context, req RenderRequest) (job []byte, err error)
 }

@@ -9,6 +9,9 @@ type Upload struct {
 	URL Secret
 	// ID is the platform's name for the upload; it may be empty.
 	ID string
+	// Paths are those of the tree that the task names: an archive's only
+	// directory is left out unless one of them begins with it.
+	Paths []string
 }
 
 // Uploads put an uploaded archive's tree into a directory that does not exist

@@ -46,6 +46,8 @@ func (h *Handler) render(ctx context.Context, r *run) error {
 		ForcePull:       r.image.Digest == "",
 		ServiceProvider: h.serviceProvider(d, info),
 		VaultByRole:     info.VaultByRole,
+		Dir:             filepath.Join(r.at.Dir, packDir),
+		Report:          r.rep,
 	})
 	return err
 }

@@ -9,10 +9,11 @@ import (
 	"strings"
 )
 
-// The files and the folder of a task's work directory. The source has a folder
+// The files and the folders of a task's work directory. The source has a folder
 // of its own, so that nothing of ours is in the build's context.
 const (
 	sourceDir     = "source"
+	packDir       = "pack"
 	projectFile   = "cloudstation.hcl"
 	variablesFile = "vars.hcl"
 )
@@ -48,7 +49,9 @@ func (h *Handler) unpack(ctx context.Context, r *run, dir string) error {
 		return Fail(ReasonUnsupported, "this worker takes no uploads", nil)
 	}
 	d := r.task.Deploy
-	return h.parts.Uploads.Unpack(ctx, Upload{URL: Secret(d.SourceURL), ID: d.UploadID}, dir, r.rep)
+	return h.parts.Uploads.Unpack(ctx, Upload{
+		URL: Secret(d.SourceURL), ID: d.UploadID, Paths: []string{d.Build.RootDirectory, d.Build.DockerfilePath},
+	}, dir, r.rep)
 }
 
 // keepGitArg is BuildKit's own build argument for a context that keeps .git.

@@ -330,6 +330,9 @@ func (t Task) Secrets() []string {
 		}
 	}
 	var texts []string
+	if d := t.Deploy; d != nil {
+		texts = addressSecrets(d.SourceURL)
+	}
 	for _, s := range secrets {
 		if s.Set() {
 			texts = append(texts, s.Reveal())

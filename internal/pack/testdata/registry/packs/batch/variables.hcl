@@ -1,0 +1,1 @@
+variable "job_name" {}

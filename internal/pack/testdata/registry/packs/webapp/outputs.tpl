@@ -1,0 +1,1 @@
+[[ var "job_name" . ]] is deployed. [[ env "HOME" ]]
