@@ -79,8 +79,10 @@ type step struct {
 // run is the state of one attempt at one task, filled by its steps in order.
 type run struct {
 	task Task
-	at   Attempt
-	rep  Reporter
+	// local is the project of an engineer's own machine; nil for a task.
+	local *Local
+	at    Attempt
+	rep   Reporter
 	// platform is whom the deployment may ask; nil where there is none.
 	platform PlatformSession
 	// secretsByToken is the policy's.

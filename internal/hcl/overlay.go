@@ -1,0 +1,97 @@
+package hcl
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+// ours are the variables that a file which a person wrote cannot change.
+var ours = []string{"job_name", "image"}
+
+// Written is one variable of a file that a person wrote.
+type Written struct {
+	Name string
+	// Text is the value where it is a plain string.
+	Text string
+	// Line and Column are those of the value.
+	Line, Column int
+
+	value cty.Value
+}
+
+// ReadVariables reads a file of variables that a person wrote: constants only,
+// each name once.
+func (Generator) ReadVariables(file tasks.VariableFile) ([]Written, tasks.FileProblems) {
+	d := newDecoder()
+	if cty.NormalizeString(string(file.Text)) != string(file.Text) {
+		d.problem(hcl.Range{Start: hcl.InitialPos}, "the file is not in Unicode's normal form NFC, and HCL would change it")
+	}
+	parsed, diags := hclsyntax.ParseConfig(file.Text, file.Name, hcl.InitialPos)
+	d.add(diags)
+	var written []Written
+	if parsed != nil && !diags.HasErrors() {
+		written = d.written(parsed.Body)
+	}
+	d.sort()
+	var problems tasks.FileProblems
+	for _, p := range d.problems {
+		problems = append(problems, tasks.FileProblem{File: file.Name, Line: p.at.Line, Column: p.at.Column, Text: p.text})
+	}
+	return written, problems
+}
+
+// written are the attributes of a body in their order.
+func (d *decoder) written(content hcl.Body) []Written {
+	attributes, diags := content.JustAttributes()
+	d.add(diags)
+	found := slices.SortedFunc(maps.Values(attributes), func(a, b *hcl.Attribute) int {
+		return cmp.Compare(a.Range.Start.Byte, b.Range.Start.Byte)
+	})
+	var all []Written
+	for _, a := range found {
+		v, diags := a.Expr.Value(nil)
+		if diags.HasErrors() {
+			d.problem(a.Expr.Range(), "%s must be a plain value, without variables and functions", a.Name)
+			continue
+		}
+		at := a.Expr.Range().Start
+		w := Written{Name: a.Name, Line: at.Line, Column: at.Column, value: v}
+		if isA(v, cty.String) {
+			w.Text = v.AsString()
+		}
+		all = append(all, w)
+	}
+	return all
+}
+
+// overlay puts what persons wrote over the derived text of vars.hcl.
+func (g Generator) overlay(derived []byte, files []tasks.VariableFile) ([]byte, error) {
+	if len(files) == 0 {
+		return derived, nil
+	}
+	merged, diags := hclwrite.ParseConfig(derived, variablesFile, hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, invalid(errors.New("the derived variables cannot be read back"))
+	}
+	for _, file := range files {
+		written, problems := g.ReadVariables(file)
+		if len(problems) > 0 {
+			return nil, invalid(problems)
+		}
+		for _, w := range written {
+			if !slices.Contains(ours, w.Name) {
+				merged.Body().SetAttributeRaw(w.Name, hclwrite.TokensForValue(w.value))
+			}
+		}
+	}
+	return hclwrite.Format(merged.Bytes()), nil
+}
