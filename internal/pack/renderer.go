@@ -45,12 +45,25 @@ func (r *Renderer) Render(ctx context.Context, req tasks.RenderRequest) ([]byte,
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	name := req.Deploy.Pack
+	p, err := r.open(req.Deploy)
+	if err != nil {
+		return nil, err
+	}
+	job, err := p.render(req)
+	if err != nil {
+		return nil, failed(p.name, err)
+	}
+	return job, nil
+}
+
+// open returns the pack that a deployment names.
+func (r *Renderer) open(d tasks.ProjectDeploy) (*pack, error) {
+	name := d.Pack
 	if name == "" {
 		name = r.defaultPack
 	}
-	if !req.Deploy.UseEmbedded {
-		return nil, otherRegistry(name, req.Deploy)
+	if !d.UseEmbedded {
+		return nil, otherRegistry(name, d)
 	}
 	p, err := r.pack(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -59,11 +72,7 @@ func (r *Renderer) Render(ctx context.Context, req tasks.RenderRequest) ([]byte,
 	if err != nil {
 		return nil, failed(name, err)
 	}
-	job, err := p.render(req)
-	if err != nil {
-		return nil, failed(name, err)
-	}
-	return job, nil
+	return p, nil
 }
 
 // pack returns the pack of a name, read and parsed.

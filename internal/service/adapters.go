@@ -68,7 +68,11 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 
 // handler makes the steps over the adapters.
 func (a *adapters) handler(cfg config.Config) *tasks.Handler {
-	return tasks.NewHandler(tasks.Parts{
+	return tasks.NewHandler(a.parts(), policy(cfg))
+}
+
+func (a *adapters) parts() tasks.Parts {
+	return tasks.Parts{
 		Cloner:     a.git,
 		Configurer: hcl.Generator{},
 		Builder:    a.builder,
@@ -77,7 +81,7 @@ func (a *adapters) handler(cfg config.Config) *tasks.Handler {
 		Deployer:   a.nomad,
 		Secrets:    a.vault,
 		Platform:   a.platform,
-	}, policy(cfg))
+	}
 }
 
 func newRenderer() *pack.Renderer { return pack.New(packs.Files(), pack.Options{}) }

@@ -60,6 +60,29 @@ type SecretVariable struct {
 	Env  []string
 }
 
+// Endpoint is a port of the app and where it can be reached.
+type Endpoint struct {
+	Port int `json:"port"`
+	// Address is host:port.
+	Address string `json:"address"`
+}
+
+// PreviewLocal works out what a project would run, like Preview: it asks
+// nobody, and the image stays at its tag.
+func (h *Handler) PreviewLocal(ctx context.Context, l Local) (Preview, error) {
+	l.Goal = GoalDeploy
+	r := &run{task: l.task(), local: &l}
+	h.planLocal(r)
+	variables, err := h.parts.Configurer.Variables(r.plan, r.image)
+	if err != nil {
+		return Preview{}, err
+	}
+	job, err := h.parts.Renderer.Render(ctx, RenderRequest{
+		Deploy: r.project.Deploy, Variables: variables, ServiceProvider: h.serviceProvider(r.task.Deploy, ClusterInfo{}),
+	})
+	return Preview{Variables: variables, Job: job}, err
+}
+
 // HandleLocal carries out the goal of a local project, as Handle does a task.
 // The attempt's directory takes what is generated.
 func (h *Handler) HandleLocal(ctx context.Context, l Local, at Attempt, rep Reporter) (Result, error) {
@@ -95,6 +118,11 @@ func (h *Handler) localSteps(goal Goal) []step {
 
 // configureLocal takes the project as it was read, and writes its variables.
 func (h *Handler) configureLocal(_ context.Context, r *run) error {
+	h.planLocal(r)
+	return h.writeVariables(r)
+}
+
+func (h *Handler) planLocal(r *run) {
 	p := r.local.Project
 	r.project = p
 	r.plan = Plan{
@@ -102,7 +130,6 @@ func (h *Handler) configureLocal(_ context.Context, r *run) error {
 		Push: p.Registry != nil && p.Build.Use != BuilderNoop, VariableFiles: r.local.VariableFiles,
 	}
 	r.image = h.LocalImage(p)
-	return h.writeVariables(r)
 }
 
 // LocalImage is the image of a project, before its digest is known: that of

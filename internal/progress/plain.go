@@ -1,0 +1,45 @@
+package progress
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+// Plain writes a line for each step, with the time since the start, and the
+// lines of the log as they are.
+type Plain struct {
+	lines
+
+	o     Options
+	began time.Time
+}
+
+// NewPlain makes a Plain; its clock starts now.
+func NewPlain(o Options) *Plain {
+	o = o.withDefaults()
+	p := &Plain{o: o, began: o.Now()}
+	p.start(o.Redactor, p.say)
+	return p
+}
+
+// Stage writes that a step begins.
+func (p *Plain) Stage(s tasks.Stage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flush()
+	p.say(fmt.Sprintf("==> %s (%s)", s, elapsed(p.o.Now().Sub(p.began))))
+}
+
+// End writes how long it took.
+func (p *Plain) End(how Ending) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flush()
+	word := map[Ending]string{Succeeded: "done", Failed: "failed", Interrupted: "interrupted"}[how]
+	p.say(fmt.Sprintf("==> %s (%s)", word, elapsed(p.o.Now().Sub(p.began))))
+}
+
+// say ignores errors: a reader that has gone must not fail a build.
+func (p *Plain) say(line string) { _, _ = fmt.Fprintln(p.o.Out, line) }
