@@ -43,3 +43,13 @@ func NewHost(version Version, environ []string, stderr io.Writer) (Host, error) 
 	}
 	return Host{Config: cfg, Version: version, Log: log, Redactor: redactor}, nil
 }
+
+// NewLocalHost reads and checks the settings for a command that a person runs.
+// It has no log: the person reads the command's output.
+func NewLocalHost(version Version) (Host, error) {
+	cfg, err := config.Load()
+	if err != nil {
+		return Host{}, err
+	}
+	return Host{Config: cfg, Version: version, Log: zap.NewNop(), Redactor: redact.New(cfg.Secrets()...)}, nil
+}

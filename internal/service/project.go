@@ -36,10 +36,11 @@ type LocalProject struct {
 	Warnings []string
 }
 
-// ReadProject reads and judges a project's files. It asks nobody and changes
-// nothing. The error is a tasks.FileProblems with everything that is wrong.
-func ReadProject(ctx context.Context, cfg config.Config, file string) (LocalProject, error) {
-	r := &projectReader{cfg: cfg, p: LocalProject{File: file, Dir: filepath.Dir(file)}}
+// ReadProject reads and judges a project's files as far as the goal needs them;
+// no goal needs all. It asks nobody and changes nothing. The error is a
+// tasks.FileProblems with everything that is wrong.
+func ReadProject(ctx context.Context, cfg config.Config, file string, goal tasks.Goal) (LocalProject, error) {
+	r := &projectReader{cfg: cfg, goal: goal, p: LocalProject{File: file, Dir: filepath.Dir(file)}}
 	r.read(ctx)
 	if len(r.problems) > 0 {
 		r.problems.Sort()
@@ -51,6 +52,7 @@ func ReadProject(ctx context.Context, cfg config.Config, file string) (LocalProj
 // projectReader collects what is wrong with one project.
 type projectReader struct {
 	cfg      config.Config
+	goal     tasks.Goal
 	doc      hcl.Document
 	p        LocalProject
 	root     *os.Root
@@ -74,8 +76,13 @@ func (r *projectReader) read(ctx context.Context) {
 	if len(r.problems) > 0 && r.p.Project.Deploy.DeploymentName == "" {
 		return
 	}
+	if r.goal == tasks.GoalDestroy {
+		return
+	}
 	r.variables()
-	r.source()
+	if r.goal != tasks.GoalDeploy {
+		r.source()
+	}
 	if len(r.problems) == 0 {
 		r.preview(ctx)
 	}
