@@ -45,11 +45,11 @@ func (g Generator) Variables(plan tasks.Plan, image tasks.Image) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	derived, err := render(variablesFile, variablesTree(s))
+	tree, err := g.overlay(variablesTree(s), plan.VariableFiles)
 	if err != nil {
 		return nil, err
 	}
-	return g.overlay(derived, plan.VariableFiles)
+	return render(variablesFile, tree)
 }
 
 // render writes the tree, reads the text back and compares every value.

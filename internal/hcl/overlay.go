@@ -2,7 +2,6 @@ package hcl
 
 import (
 	"cmp"
-	"errors"
 	"maps"
 	"slices"
 
@@ -73,25 +72,40 @@ func (d *decoder) written(content hcl.Body) []Written {
 	return all
 }
 
-// overlay puts what persons wrote over the derived text of vars.hcl.
-func (g Generator) overlay(derived []byte, files []tasks.VariableFile) ([]byte, error) {
-	if len(files) == 0 {
-		return derived, nil
-	}
-	merged, diags := hclwrite.ParseConfig(derived, variablesFile, hcl.InitialPos)
-	if diags.HasErrors() {
-		return nil, invalid(errors.New("the derived variables cannot be read back"))
-	}
+// overlay puts what persons wrote over the derived variables.
+func (g Generator) overlay(derived body, files []tasks.VariableFile) (body, error) {
 	for _, file := range files {
 		written, problems := g.ReadVariables(file)
 		if len(problems) > 0 {
-			return nil, invalid(problems)
+			return body{}, invalid(problems)
 		}
 		for _, w := range written {
 			if !slices.Contains(ours, w.Name) {
-				merged.Body().SetAttributeRaw(w.Name, hclwrite.TokensForValue(w.value))
+				derived.set(attribute{w.Name, literal{w.value}})
 			}
 		}
 	}
-	return hclwrite.Format(merged.Bytes()), nil
+	return derived, nil
+}
+
+// set replaces an attribute, or adds it.
+func (b *body) set(a attribute) {
+	same := func(other attribute) bool { return other.name == a.name }
+	if i := slices.IndexFunc(b.attributes, same); i >= 0 {
+		b.attributes[i] = a
+		return
+	}
+	b.attributes = append(b.attributes, a)
+}
+
+// literal is a value that was read, whatever its type.
+type literal struct{ cty.Value }
+
+func (v literal) tokens() hclwrite.Tokens { return hclwrite.TokensForValue(v.Value) }
+
+func (v literal) mismatch(place string, got cty.Value) error {
+	if !got.RawEquals(v.Value) {
+		return differs(place)
+	}
+	return nil
 }
