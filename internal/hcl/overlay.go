@@ -62,6 +62,10 @@ func (d *decoder) written(content hcl.Body) []Written {
 			d.problem(a.Expr.Range(), "%s must be a plain value, without variables and functions", a.Name)
 			continue
 		}
+		if tooLarge(v) {
+			d.problem(a.Expr.Range(), "%s holds a number that is too large", a.Name)
+			continue
+		}
 		at := a.Expr.Range().Start
 		w := Written{Name: a.Name, Line: at.Line, Column: at.Column, value: v}
 		if isA(v, cty.String) {
@@ -70,6 +74,22 @@ func (d *decoder) written(content hcl.Body) []Written {
 		all = append(all, w)
 	}
 	return all
+}
+
+// mostExponent bounds numbers: one is written with all its digits.
+const mostExponent = 1 << 10
+
+func tooLarge(v cty.Value) bool {
+	found := false
+	_ = cty.Walk(v, func(_ cty.Path, part cty.Value) (bool, error) {
+		if isA(part, cty.Number) {
+			number := part.AsBigFloat()
+			exponent := number.MantExp(nil)
+			found = found || number.IsInf() || exponent > mostExponent || exponent < -mostExponent
+		}
+		return !found, nil
+	})
+	return found
 }
 
 // overlay puts what persons wrote over the derived variables.

@@ -20,7 +20,7 @@ type Plain struct {
 func NewPlain(o Options) *Plain {
 	o = o.withDefaults()
 	p := &Plain{o: o, began: o.Now()}
-	p.start(o.Redactor, p.say)
+	p.start(o.Redactor, p.line)
 	return p
 }
 
@@ -39,6 +39,14 @@ func (p *Plain) End(how Ending) {
 	p.flush()
 	word := map[Ending]string{Succeeded: "done", Failed: "failed", Interrupted: "interrupted"}[how]
 	p.say(fmt.Sprintf("==> %s (%s)", word, elapsed(p.o.Now().Sub(p.began))))
+}
+
+// line writes a line of the log, without colours where nobody can see them.
+func (p *Plain) line(text string) {
+	if !p.o.Colour {
+		text = colours.ReplaceAllString(text, "")
+	}
+	p.say(text)
 }
 
 // say ignores errors: a reader that has gone must not fail a build.

@@ -37,13 +37,11 @@ type Options struct {
 	Redactor *redact.Redactor
 	// Now is the clock; time.Now where it is nil.
 	Now func() time.Time
-
-	// The rest is the Terminal's.
-
-	// Size returns the columns and rows; 80 and 24 where it is nil.
-	Size func() (width, height int)
-	// Colour allows the terminal's styles.
+	// Colour allows styles, and the colours of the steps' own output.
 	Colour bool
+
+	// Size returns the Terminal's columns and rows; 80 and 24 where it is nil.
+	Size func() (width, height int)
 	// Every is how often the running step is drawn again; never where it is 0.
 	Every time.Duration
 }
@@ -62,7 +60,7 @@ func (o Options) withDefaults() Options {
 func elapsed(d time.Duration) string {
 	d = max(0, d)
 	if d < time.Minute {
-		return d.Truncate(100*time.Millisecond).String()
+		return d.Truncate(100 * time.Millisecond).String()
 	}
 	return d.Truncate(time.Second).String()
 }
