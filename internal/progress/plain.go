@@ -14,6 +14,8 @@ type Plain struct {
 
 	o     Options
 	began time.Time
+	// staged is true once a step has begun.
+	staged bool
 }
 
 // NewPlain makes a Plain; its clock starts now.
@@ -29,14 +31,18 @@ func (p *Plain) Stage(s tasks.Stage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.flush()
+	p.staged = true
 	p.say(fmt.Sprintf("==> %s (%s)", s, elapsed(p.o.Now().Sub(p.began))))
 }
 
-// End writes how long it took.
+// End writes how long it took, unless nothing has begun.
 func (p *Plain) End(how Ending) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.flush()
+	if !p.staged {
+		return
+	}
 	word := map[Ending]string{Succeeded: "done", Failed: "failed", Interrupted: "interrupted"}[how]
 	p.say(fmt.Sprintf("==> %s (%s)", word, elapsed(p.o.Now().Sub(p.began))))
 }
