@@ -79,10 +79,10 @@ func (r *projectReader) read(ctx context.Context) {
 	if r.goal == tasks.GoalDestroy {
 		return
 	}
-	r.variables()
 	if r.goal != tasks.GoalDeploy {
 		r.source()
 	}
+	r.variables()
 	if len(r.problems) == 0 {
 		r.preview(ctx)
 	}
