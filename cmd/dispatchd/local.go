@@ -162,6 +162,7 @@ func (l *local) confirm(cmd *cobra.Command, p service.LocalProject, w service.Lo
 }
 
 func (l *local) carryOut(cmd *cobra.Command, worker *service.Local, work service.LocalWork) error {
+	warn(cmd, work, work.Warnings)
 	shown := l.display(cmd, work.Redactor)
 	result, err := worker.Run(cmd.Context(), work, shown)
 	how := progress.Succeeded
@@ -173,8 +174,8 @@ func (l *local) carryOut(cmd *cobra.Command, worker *service.Local, work service
 		how = progress.Interrupted
 	}
 	shown.End(how)
-	for _, warning := range result.Warnings {
-		say(cmd.ErrOrStderr(), "warning: %s", work.Redactor.String(redact.CleanLine(warning)))
+	if _, collapsed := shown.(*progress.Terminal); collapsed {
+		warn(cmd, work, result.Warnings[len(work.Warnings):])
 	}
 	if printErr := l.print(cmd, result); printErr != nil {
 		err = errors.Join(err, printErr)
@@ -183,6 +184,14 @@ func (l *local) carryOut(cmd *cobra.Command, worker *service.Local, work service
 		return interruptedError{err}
 	}
 	return err
+}
+
+// warn tells what is not wrong, but may surprise. A plain log holds what the
+// steps have to say already.
+func warn(cmd *cobra.Command, work service.LocalWork, warnings []string) {
+	for _, warning := range warnings {
+		say(cmd.ErrOrStderr(), "warning: %s", work.Redactor.String(redact.CleanLine(warning)))
+	}
 }
 
 // display chooses how the steps are shown.
