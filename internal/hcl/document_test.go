@@ -15,7 +15,7 @@ func TestReadProjectNamesEverythingThatIsWrong(t *testing.T) {
 	t.Parallel()
 	text := sample
 	for _, edit := range []func(string) string{
-		replace(`"csdocker"`, `"csdoker"`), replace(`name = "web"`, `nmae = "web"`), replace(`registry {`, `registy {`),
+		replace(`"csdocker"`, `"csdoker"`), replace(`name = "web"`, `nme = "web"`), replace(`registry {`, `registr {`),
 		replace(`var.user`, `var.usr`), replace(`nomad_token     = var.usr`, `nomad_token = "hunter2"`),
 	} {
 		text = edit(text)
@@ -28,8 +28,8 @@ func TestReadProjectNamesEverythingThatIsWrong(t *testing.T) {
 	want := []string{
 		`web/cloudstation.hcl:4:9: Missing required argument: The argument "name" is required, but no definition was found`,
 		`web/cloudstation.hcl:5:12: unknown builder "csdoker": must be one of csdocker, nixpacks, railpack, noop, did you mean "csdocker"?`,
-		`web/cloudstation.hcl:6:5: Unsupported argument: An argument named "nmae" is not expected here. Did you mean "name"?`,
-		`web/cloudstation.hcl:8:3: Unsupported block type: Blocks of type "registy" are not expected here. Did you mean "registry"?`,
+		`web/cloudstation.hcl:6:5: Unsupported argument: An argument named "nme" is not expected here. Did you mean "name"?`,
+		`web/cloudstation.hcl:8:3: Unsupported block type: Blocks of type "registr" are not expected here. Did you mean "registry"?`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)

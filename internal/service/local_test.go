@@ -83,7 +83,7 @@ func (r localRun) do(ctx context.Context, t *testing.T, host service.Host) (serv
 }
 
 func TestUpBuildsAndDeploysByDigest(t *testing.T) {
-	host, _ := hostFor(t, map[string]string{"REGISTRY_USERNAME": "me", "REGISTRY_PASSWORD": "hunter2!", "NOMAD_TOKEN": "nomad-secret"})
+	host, _ := hostFor(t, map[string]string{"REGISTRY_USERNAME": "me", "REGISTRY_PASSWORD": "hunter22", "NOMAD_TOKEN": "nomad-secret"})
 	file := newProject(t, nil)
 	edit(t, filepath.Join(filepath.Dir(file), "vars.hcl"), "count = 1", "count = 2")
 	parts := &servicetest.Parts{}
@@ -105,7 +105,7 @@ func TestUpBuildsAndDeploysByDigest(t *testing.T) {
 		t.Errorf("asked: %s, want %s", got, want)
 	}
 	built := parts.Built()[0]
-	if built.Dir != filepath.Dir(file) || built.Credentials.Username != "me" || built.Credentials.Password.Reveal() != "hunter2!" {
+	if built.Dir != filepath.Dir(file) || built.Credentials.Username != "me" || built.Credentials.Password.Reveal() != "hunter22" {
 		t.Errorf("built %s as %q", built.Dir, built.Credentials.Username)
 	}
 	for _, text := range []string{`reg.example:5000/apps/web@` + servicetest.Digest, "count = 2", `to = 8080`} {
@@ -113,7 +113,7 @@ func TestUpBuildsAndDeploysByDigest(t *testing.T) {
 			t.Errorf("the job does not hold %q:\n%s", text, parts.Jobs()[0])
 		}
 	}
-	if got := work.Redactor.String("x hunter2! nomad-secret"); got != "x *** ***" {
+	if got := work.Redactor.String("x hunter22 nomad-secret"); got != "x *** ***" {
 		t.Errorf("the secrets are shown: %q", got)
 	}
 	wantNothingLeft(t, host, file)
@@ -151,10 +151,10 @@ func TestLocalFailuresSayWhatToDo(t *testing.T) {
 		"no such image":             {tasks.GoalDeploy, "resolve", tasks.Fail(tasks.ReasonImageNotFound, "image x does not exist", nil), "image x does not exist", "dispatchd build"},
 		"a refused token":           {tasks.GoalDestroy, "destroy", tasks.Fail(tasks.ReasonNomadAuth, "job web: Nomad refused the token", nil), "Nomad refused the token", "NOMAD_TOKEN"},
 		"an unhealthy app":          {tasks.GoalUp, "watch", tasks.Fail(tasks.ReasonUnhealthy, "job web: not healthy", nil), "not healthy", ""},
-		"an error of our own":       {tasks.GoalBuild, "build", errors.New("strange thing hunter2!"), "an error inside dispatchd: strange thing ***", ""},
+		"an error of our own":       {tasks.GoalBuild, "build", errors.New("strange thing hunter22"), "an error inside dispatchd: strange thing ***", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			host, _ := hostFor(t, map[string]string{"REGISTRY_USERNAME": "me", "REGISTRY_PASSWORD": "hunter2!"})
+			host, _ := hostFor(t, map[string]string{"REGISTRY_USERNAME": "me", "REGISTRY_PASSWORD": "hunter22"})
 			file := newProject(t, nil)
 			parts := &servicetest.Parts{Fail: map[string]error{test.asked: test.fail}}
 			_, result, err := localRun{goal: test.goal, file: file, parts: parts}.do(t.Context(), t, host)
@@ -219,7 +219,7 @@ func TestCtrlCStopsAndSaysWhatGoesOn(t *testing.T) {
 }
 
 func TestSecretsStayWithTheirServers(t *testing.T) {
-	environment := map[string]string{"REGISTRY_USERNAME": "me", "REGISTRY_PASSWORD": "hunter2!", "NOMAD_TOKEN": "nomad-secret"}
+	environment := map[string]string{"REGISTRY_USERNAME": "me", "REGISTRY_PASSWORD": "hunter22", "NOMAD_TOKEN": "nomad-secret"}
 	for name, test := range map[string]struct {
 		settings, given     map[string]string
 		nomadAddr           string
@@ -233,7 +233,8 @@ func TestSecretsStayWithTheirServers(t *testing.T) {
 		},
 		"NOMAD_TOKEN alone goes to the project's": {nil, nil, "http://10.0.0.2:4646", "me", "nomad-secret", ""},
 		"what is given goes where the project says": {
-			map[string]string{"NOMAD_ADDR": "http://10.0.0.1:4646"}, map[string]string{"nomad_token": "mine-1", "registry_username": "you"},
+			map[string]string{"NOMAD_ADDR": "http://10.0.0.1:4646"},
+			map[string]string{"nomad_token": "mine-1", "registry_username": "you"},
 			"http://10.0.0.2:4646", "you", "mine-1", "",
 		},
 	} {

@@ -178,8 +178,10 @@ func TestImageNameFor(t *testing.T) {
 func TestFileProblems(t *testing.T) {
 	t.Parallel()
 	problems := tasks.FileProblems{
-		{File: "b.hcl", Line: 9, Column: 2, Text: "late"}, {File: "a.hcl", Line: 1, Column: 1, Text: "other"},
-		{File: "b.hcl", Line: 2, Column: 7, Text: "early"}, {File: "b.hcl", Text: "whole"},
+		{File: "b.hcl", Line: 9, Column: 2, Text: "late"},
+		{File: "a.hcl", Line: 1, Column: 1, Text: "other"},
+		{File: "b.hcl", Line: 2, Column: 7, Text: "early"},
+		{File: "b.hcl", Text: "whole"},
 	}
 	problems.Sort()
 	if got, want := problems.Error(), "b.hcl: whole; b.hcl:2:7: early; b.hcl:9:2: late; a.hcl:1:1: other"; got != want {
