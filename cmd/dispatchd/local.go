@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type local struct {
 	progress string
 	vars     []string
 	yes      bool
+	dryRun   bool
 }
 
 // addFlags adds those that all of them have.
@@ -55,15 +57,19 @@ REGISTRY_PASSWORD. Without a registry block it builds and pushes nothing.`,
 
 func newDeploy(open openParts) *cobra.Command {
 	l := &local{goal: tasks.GoalDeploy, open: open}
-	return l.command(&cobra.Command{
+	cmd := l.command(&cobra.Command{
 		Use:   "deploy",
 		Short: "Deploy a project's image to Nomad and wait until it is healthy",
 		Long: `deploy looks up the digest that the image's tag has in its registry, renders the
 deploy pack with the project's variables, registers the job with Nomad (nomad_addr,
-else NOMAD_ADDR, with NOMAD_TOKEN), and follows it until it is healthy.`,
+else NOMAD_ADDR, with NOMAD_TOKEN), and follows it until it is healthy. With --dry-run
+it only asks Nomad what would change, and whether there is room.`,
 		Example: `  dispatchd deploy
+  dispatchd deploy --dry-run
   NOMAD_ADDR=http://10.0.0.2:4646 dispatchd deploy --config apps/web.hcl`,
 	})
+	cmd.Flags().BoolVar(&l.dryRun, "dry-run", false, "print what would change, and change nothing")
+	return cmd
 }
 
 func newUp(open openParts) *cobra.Command {
@@ -104,6 +110,9 @@ func (l *local) run(cmd *cobra.Command) error {
 	given, err := l.check()
 	if err != nil {
 		return err
+	}
+	if l.dryRun {
+		l.goal = tasks.GoalPlan
 	}
 	host, err := service.NewLocalHost(version())
 	if err != nil {
@@ -238,6 +247,8 @@ func outcome(r service.LocalResult) []string {
 	switch {
 	case r.Goal == tasks.GoalDestroy:
 		return []string{fmt.Sprintf("job %s is gone from %s", r.Job, r.Nomad)}
+	case r.Plan != nil:
+		return planned(r)
 	case r.JobVersion != nil:
 		lines = append(lines, fmt.Sprintf("job %s version %d is healthy at %s", r.Job, *r.JobVersion, r.Nomad))
 	case r.Goal != tasks.GoalBuild:
@@ -256,4 +267,19 @@ func outcome(r service.LocalResult) []string {
 		lines = append(lines, fmt.Sprintf("port %d at %s", e.Port, e.Address))
 	}
 	return lines
+}
+
+// planned is what a person wants to know of a plan.
+func planned(r service.LocalResult) []string {
+	lines := slices.Clone(r.Plan.Changes)
+	if len(lines) == 0 {
+		lines = []string{"nothing differs: a deploy would restart job " + r.Job + " as it is"}
+	}
+	for _, group := range r.Plan.Unplaced {
+		lines = append(lines, "no room: "+group)
+	}
+	if warnings := strings.Join(strings.Fields(r.Plan.Warnings), " "); warnings != "" {
+		lines = append(lines, "Nomad warns: "+warnings)
+	}
+	return append(lines, "nothing was changed at "+r.Nomad)
 }

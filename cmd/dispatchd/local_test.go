@@ -97,6 +97,7 @@ func TestFromInitToDestroy(t *testing.T) {
 		"wrote vars.hcl", "next: dispatchd up")
 	s.wants(exitOK, "validate", "cloudstation.hcl is valid: app web")
 	s.wants(exitOK, "build", "==> build (0s)", "building reg.example:5000/apps/web:latest", "image reg.example:5000/apps/web@"+servicetest.Digest)
+	s.wants(exitOK, "deploy --dry-run", "==> plan", "+ job web", "nothing was changed at http://127.0.0.1:4646")
 	s.wants(exitOK, "deploy", "==> resolve", "job web version 3 is healthy at http://127.0.0.1:4646", "port 8080 at 127.0.0.1:25000")
 	s.wants(exitOK, "up", "==> push", "==> watch", "==> done", "job web version 3 is healthy")
 	if strings.Contains(s.out, "==>") || strings.Contains(s.err, "healthy at") {
@@ -104,7 +105,7 @@ func TestFromInitToDestroy(t *testing.T) {
 	}
 	s.sentence("destroy", "destroy job web at http://127.0.0.1:4646", "--yes")
 	s.wants(exitOK, "destroy --yes", "job web is gone from http://127.0.0.1:4646")
-	if got, want := strings.Join(s.parts.Asked(), " "), "ping build info resolve info register watch ping info build info register watch info destroy"; got != want {
+	if got, want := strings.Join(s.parts.Asked(), " "), "ping build info resolve info plan info resolve info register watch ping info build info register watch info destroy"; got != want {
 		t.Errorf("asked: %s, want %s", got, want)
 	}
 	if entries, err := os.ReadDir(s.dir); err != nil || len(entries) != 4 {

@@ -81,6 +81,7 @@ func (a *adapters) parts() tasks.Parts {
 		Deployer:   a.nomad,
 		Secrets:    a.vault,
 		Platform:   a.platform,
+		Planner:    a.nomad,
 	}
 }
 

@@ -107,6 +107,7 @@ type LocalResult struct {
 	DeploymentID string           `json:"deployment_id,omitempty"`
 	Allocations  []string         `json:"allocations,omitempty"`
 	Endpoints    []tasks.Endpoint `json:"endpoints,omitempty"`
+	Plan         *tasks.JobPlan   `json:"plan,omitempty"`
 	Warnings     []string         `json:"warnings,omitempty"`
 	Seconds      float64          `json:"seconds"`
 	Failure      *LocalFailure    `json:"failure,omitempty"`
@@ -210,7 +211,7 @@ func (l *Local) preflight(ctx context.Context, w LocalWork) error {
 func (l *Local) describe(w LocalWork, result tasks.Result) LocalResult {
 	out := LocalResult{
 		Goal: w.local.Goal, Job: w.local.Project.Deploy.DeploymentName, Nomad: w.Nomad,
-		Warnings: append(w.Warnings[:len(w.Warnings):len(w.Warnings)], result.Warnings...), Registered: result.Registered,
+		Warnings: append(w.Warnings[:len(w.Warnings):len(w.Warnings)], result.Warnings...), Registered: result.Registered, Plan: result.Plan,
 	}
 	if w.local.Goal == tasks.GoalBuild {
 		out.Nomad = ""

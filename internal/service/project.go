@@ -79,7 +79,7 @@ func (r *projectReader) read(ctx context.Context) {
 	if r.goal == tasks.GoalDestroy {
 		return
 	}
-	if r.goal != tasks.GoalDeploy {
+	if r.goal != tasks.GoalDeploy && r.goal != tasks.GoalPlan {
 		r.source()
 	}
 	r.variables()

@@ -20,6 +20,8 @@ type Parts struct {
 	Secrets SecretStore
 	// Platform may be nil: then no platform is told of anything.
 	Platform Platform
+	// Planner may be nil where no goal is GoalPlan.
+	Planner Planner
 }
 
 // Policy is what an operator decides for every task.
@@ -179,7 +181,7 @@ func (r *run) wants(s Stage) bool {
 		return r.plan.Builder != BuilderNoop
 	case StageResolve:
 		return !noopDeploy && r.image.Digest == ""
-	case StageRender, StageRegister, StageWatch:
+	case StageRender, StageRegister, StageWatch, StagePlan:
 		return !noopDeploy
 	default:
 		return true

@@ -1,6 +1,9 @@
 package tasks
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Goal is what an engineer asks for on a project of their own.
 type Goal string
@@ -11,7 +14,28 @@ const (
 	GoalDeploy  Goal = "deploy"
 	GoalUp      Goal = "up"
 	GoalDestroy Goal = "destroy"
+	// GoalPlan is a deploy that only asks Nomad what it would change.
+	GoalPlan Goal = "plan"
 )
+
+// StagePlan is the last stage of GoalPlan. No task has it.
+const StagePlan Stage = "plan"
+
+// JobPlan is what registering a job would change.
+type JobPlan struct {
+	// Changes are lines for a person, indented; none where nothing differs.
+	Changes []string `json:"changes"`
+	// Unplaced say for which groups there is no room, and why.
+	Unplaced []string `json:"unplaced,omitempty"`
+	// Warnings are Nomad's.
+	Warnings string `json:"warnings,omitempty"`
+}
+
+// Planner asks Nomad what registering a job would change, and changes nothing.
+// Errors are those of a Deployer.
+type Planner interface {
+	Plan(ctx context.Context, at Cluster, spec JobSpec) (JobPlan, error)
+}
 
 // Local is a goal for a project on an engineer's own machine: a
 // cloudstation.hcl that a person wrote, beside the source that it builds. It
@@ -95,25 +119,41 @@ func (h *Handler) HandleLocal(ctx context.Context, l Local, at Attempt, rep Repo
 func (h *Handler) localSteps(goal Goal) []step {
 	configure := step{stage: StageConfigure, do: h.configureLocal}
 	build := []step{
+		configure,
 		{stage: StageSecrets, do: h.readSecrets},
 		{stage: StageBuild, do: h.build},
 	}
-	deploy := []step{
+	render := []step{
+		configure,
 		{stage: StageResolve, do: h.resolve},
 		{stage: StageRender, do: h.render},
+	}
+	register := []step{
 		{stage: StageRegister, do: h.register},
 		{stage: StageWatch, do: h.watch},
 	}
 	switch goal {
 	case GoalBuild:
-		return append([]step{configure}, build...)
+		return build
 	case GoalDeploy:
-		return append([]step{configure}, deploy...)
+		return slices.Concat(render, register)
+	case GoalPlan:
+		return append(render, step{stage: StagePlan, do: h.planJob})
 	case GoalUp:
-		return append(append([]step{configure}, build...), deploy...)
+		return slices.Concat(build, render[1:], register)
 	default:
 		return h.steps[KindDestroyJobPack]
 	}
+}
+
+// planJob asks what registering the job would change.
+func (h *Handler) planJob(ctx context.Context, r *run) error {
+	if h.parts.Planner == nil {
+		return Fail(ReasonUnsupported, "nobody can plan a job here", nil)
+	}
+	plan, err := h.parts.Planner.Plan(ctx, r.cluster, r.spec())
+	r.result.Plan = &plan
+	return err
 }
 
 // configureLocal takes the project as it was read, and writes its variables.

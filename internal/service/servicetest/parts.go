@@ -37,6 +37,7 @@ var (
 	_ tasks.Builder  = (*Parts)(nil)
 	_ tasks.Resolver = (*Parts)(nil)
 	_ tasks.Deployer = (*Parts)(nil)
+	_ tasks.Planner  = (*Parts)(nil)
 )
 
 // Open has the service's own parts but for those that reach outside.
@@ -45,7 +46,7 @@ func (p *Parts) Open(cfg config.Config) (service.LocalParts, error) {
 	if err != nil {
 		return parts, err
 	}
-	parts.Builder, parts.Resolver, parts.Deployer = p, p, p
+	parts.Builder, parts.Resolver, parts.Deployer, parts.Planner = p, p, p, p
 	parts.PingBuilder = func(context.Context) error { return p.ask("ping") }
 	parts.Endpoints = func(context.Context, tasks.Cluster, []string) ([]tasks.Endpoint, error) {
 		return []tasks.Endpoint{{Port: 8080, Address: "127.0.0.1:25000"}}, nil
@@ -131,6 +132,12 @@ func (p *Parts) Register(_ context.Context, at tasks.Cluster, spec tasks.JobSpec
 	p.jobs = append(p.jobs, string(spec.HCL))
 	p.mu.Unlock()
 	return tasks.Registration{JobID: spec.JobID, JobVersion: 3}, p.ask("register")
+}
+
+// Plan adds every job.
+func (p *Parts) Plan(_ context.Context, at tasks.Cluster, spec tasks.JobSpec) (tasks.JobPlan, error) {
+	p.at(at)
+	return tasks.JobPlan{Changes: []string{"+ job " + spec.JobID}}, p.ask("plan")
 }
 
 // Watch sees every job healthy.
