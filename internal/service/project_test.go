@@ -241,3 +241,12 @@ func TestAProjectOfAnotherNameHasItsOwnVariables(t *testing.T) {
 		}
 	}
 }
+
+// TestTheExampleIsValid holds examples/hello to what it is an example of.
+func TestTheExampleIsValid(t *testing.T) {
+	t.Parallel()
+	project, err := service.ReadProject(t.Context(), config.Config{}, "../../examples/hello/cloudstation.hcl", "")
+	if err != nil || len(project.Warnings) > 0 || project.Image.Reference() != "127.0.0.1:5000/hello:latest" {
+		t.Errorf("ReadProject() = %v, %q, %v", project.Image, project.Warnings, err)
+	}
+}

@@ -126,6 +126,11 @@ func TestAProjectOfALaptopFromInitToDestroy(t *testing.T) {
 
 	l.write(sample(t, testbed.Sample{Version: "3"}))
 	built := l.wants(0, "build", "-o", "json").result()
+	p = l.wants(0, "deploy", "--dry-run")
+	wantAll(t, "the plan", p.out.String(), "~ job "+l.job, "~ image: ", "nothing was changed at "+shared.bed.Nomad.Addr())
+	if version := *readJob(t, l.job).Version; version != 1 {
+		t.Errorf("a dry run makes version %d", version)
+	}
 	deployed := l.wants(0, "deploy", "-o", "json").result()
 	if built.Image != deployed.Image || built.Image != jobImage(t, l.job) || deployed.JobVersion != 2 {
 		t.Errorf("built %s, deployed %+v", built.Image, deployed)
