@@ -206,9 +206,9 @@ func TestStepsAreDrawnInPlace(t *testing.T) {
 	p := newPTY(t)
 	s.parts.OnBuild = func(_ context.Context, rep tasks.Reporter) error {
 		for i := range 30 {
-			_, _ = fmt.Fprintf(rep.Stdout(), "#%d compiling\n", i)
+			_, _ = fmt.Fprintf(rep.Stdout(), "%d compiling\n", i)
 		}
-		p.await("#29 compiling", "") // the display draws by itself
+		p.await("| 29 compiling", "") // the display draws by itself
 		return nil
 	}
 	if code := <-s.start(t.Context(), p, "up"); code != exitOK {
@@ -230,7 +230,7 @@ port 8080 at 127.0.0.1:25000
 	if got != want {
 		t.Errorf("the screen shows\n%s\nwant\n%s", got, want)
 	}
-	if !strings.Contains(p.text(), "    | #29 compiling") {
+	if !strings.Contains(p.text(), "    | 29 compiling") {
 		t.Errorf("the running step does not show its last lines:\n%q", p.text())
 	}
 }

@@ -63,17 +63,28 @@ func story(p progress.Progress, c *clock, draw func(), how progress.Ending) {
 	p.Stage(tasks.StageConfigure)
 	c.pass(30 * time.Millisecond)
 	p.Stage(tasks.StageBuild)
+	for _, line := range []string{
+		"building web", "#1 [internal] load build definition", "#1 transferring dockerfile: 157B done 0.0s", "#1 DONE 0.1s",
+		"#2 [1/4] FROM base", "#2 CACHED", "#3 [2/4] COPY . .", "#3 DONE 0.4s", "#4 [3/4] RUN make", "#5 [other 1/1] RUN sleep",
+		"#6 [4/4] RUN true", "#6 DONE 0.0s", "#5 CANCELED",
+	} {
+		say(p, line)
+	}
 	for i := range 12 {
-		say(p, fmt.Sprintf("#4 %d.0 compiling part %d", i, i))
+		say(p, fmt.Sprintf("#4 %d.000 compiling part %d", i, i))
 		c.pass(time.Second)
 	}
-	warn(p, "#4 \x1b[33ma warning in yellow that is far too long for this narrow terminal\x1b[0m")
-	_, _ = p.Stdout().Write([]byte("#4 half a "))
+	warn(p, "#4 12.000 \x1b[33ma warning in yellow that is far too long for this narrow terminal\x1b[0m")
+	_, _ = p.Stdout().Write([]byte("#4 12.500 half a "))
 	draw()
 	_, _ = p.Stdout().Write([]byte("line\x1b[2J\r\n\tindented 日本語日本語日本語日本語日本語日本語日本語\n"))
 	c.pass(75 * time.Second)
 	draw()
 	p.Stage(tasks.StagePush)
+	say(p, "#4 DONE 90.0s")
+	say(p, "#7 exporting to image")
+	say(p, "#7 pushing layers 10MB / 20MB")
+	draw()
 	say(p, "token is hunter2!")
 	_, _ = p.Stderr().Write([]byte("no end of line"))
 	c.pass(1200 * time.Millisecond)
@@ -90,7 +101,7 @@ func TestTerminalFrames(t *testing.T) {
 			var out frames
 			c := newClock()
 			term := progress.NewTerminal(progress.Options{
-				Out: &out, Now: c.Now, Colour: name == "failed", Redactor: redact.New("hunter2!"), Size: func() (int, int) { return 40, 9 },
+				Out: &out, Now: c.Now, Colour: name == "failed", Redactor: redact.New("hunter2!"), Size: func() (int, int) { return 40, 12 },
 			})
 			story(term, c, term.Draw, how)
 			term.Draw()

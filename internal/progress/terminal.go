@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// tailLines is how many of the running step's last lines are shown below it.
+	// tailLines is how many of the running step's last lines are shown below it,
+	// and partRows how many of its parts above those.
 	tailLines = 8
+	partRows  = 5
 	// keptLines is how many are kept for the case that it fails.
 	keptLines = 400
 	// nameWidth aligns the times behind the steps' names.
@@ -21,8 +23,8 @@ const (
 )
 
 // Terminal shows each step with its time: a step that has ended is one line,
-// the one that runs has its last lines of output below it, one that failed has
-// all of them.
+// the one that runs has the parts of its build and its last lines of output
+// below it, one that failed has all of them.
 type Terminal struct {
 	lines
 
@@ -34,6 +36,9 @@ type Terminal struct {
 	step  tasks.Stage
 	since time.Time
 	log   []string
+	// parts are those of a build, tail is the output beside them.
+	parts parts
+	tail  []string
 	// dropped counts the lines that are no longer kept.
 	dropped int
 	// drawn is how many rows stand above the cursor that will be drawn again.
@@ -114,6 +119,9 @@ func (t *Terminal) keep(line string) {
 		t.dropped++
 	}
 	t.log = append(t.log, line)
+	if output, is := t.parts.take(bare(line), t.o.Now()); is {
+		t.tail = append(t.tail[max(0, len(t.tail)-tailLines+1):], output)
+	}
 }
 
 // erase removes what was drawn last.
@@ -130,9 +138,13 @@ func (t *Terminal) running(frame *strings.Builder) {
 	width, height := t.o.Size()
 	head := fmt.Sprintf("  ⋯ %-*s %s", nameWidth, t.step, elapsed(t.o.Now().Sub(t.since)))
 	t.row(frame, t.style(bold, cut(head, width-1)))
-	tail := t.log[max(0, len(t.log)-max(0, min(tailLines, height-3))):]
-	for _, line := range tail {
-		t.row(frame, t.style(dim, cut("    | "+bare(line), width-1)))
+	room := max(0, height-3)
+	rows := t.parts.rows(min(partRows, room), t.o.Now())
+	for _, row := range rows {
+		t.row(frame, cut("    "+row, width-1))
+	}
+	for _, line := range t.tail[max(0, len(t.tail)-room+len(rows)):] {
+		t.row(frame, t.style(dim, cut("    | "+line, width-1)))
 	}
 }
 
@@ -158,6 +170,7 @@ func (t *Terminal) finish(frame *strings.Builder, how Ending) {
 		fmt.Fprintf(frame, "  %s %s\n", t.style(green, "✓"), name)
 	}
 	t.step, t.log, t.dropped = "", nil, 0
+	t.parts, t.tail = parts{}, nil
 }
 
 // expand writes the step's whole output.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -281,6 +282,10 @@ func TestLocalHostHasNoLog(t *testing.T) {
 	host, err := service.NewLocalHost(service.Version{Number: "1"})
 	if err != nil || host.Log == nil || host.Redactor == nil || host.Version.Number != "1" {
 		t.Errorf("NewLocalHost() = %+v, %v", host, err)
+	}
+	t.Setenv("DISPATCHD_WORK_DIR", "")
+	if host, err := service.NewLocalHost(service.Version{}); err != nil || !strings.HasSuffix(host.Config.Worker.WorkDir, strconv.Itoa(os.Getuid())) {
+		t.Errorf("the work directory is %s, %v, want one of this user's own", host.Config.Worker.WorkDir, err)
 	}
 	t.Setenv("DISPATCHD_SLOTS", "many")
 	if _, err := service.NewLocalHost(service.Version{}); err == nil {

@@ -40,7 +40,7 @@ type LocalProject struct {
 // no goal needs all. It asks nobody and changes nothing. The error is a
 // tasks.FileProblems with everything that is wrong.
 func ReadProject(ctx context.Context, cfg config.Config, file string, goal tasks.Goal) (LocalProject, error) {
-	r := &projectReader{cfg: cfg, goal: goal, p: LocalProject{File: file, Dir: filepath.Dir(file)}}
+	r := &projectReader{cfg: cfg, goal: goal, p: LocalProject{File: file, Dir: filepath.Dir(filepath.Clean(file))}}
 	r.read(ctx)
 	if len(r.problems) > 0 {
 		r.problems.Sort()
