@@ -136,11 +136,7 @@ func reasonOf(err error) string {
 func (r *projectReader) variables() {
 	const place = "deploy.variable_files"
 	for _, name := range r.p.Project.Deploy.VariableFiles {
-		var text []byte
-		problem := "leaves the project's directory"
-		if filepath.IsLocal(name) {
-			text, problem = r.file(name)
-		}
+		text, problem := r.file(name)
 		if problem != "" {
 			r.problems = append(r.problems, r.doc.Problem(place, fmt.Sprintf("variable file %q %s", name, problem)))
 			continue
