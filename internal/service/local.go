@@ -180,7 +180,7 @@ func (l *Local) inWorkspace(ctx context.Context, w LocalWork, rep tasks.Reporter
 	if err != nil {
 		return tasks.Result{}, err
 	}
-	result, err := l.handler.HandleLocal(ctx, w.local, tasks.Attempt{Dir: dir, Last: true}, rep)
+	result, err := l.handler.HandleLocal(ctx, w.local, tasks.Attempt{Dir: dir, Last: true, Redactor: w.Redactor}, rep)
 	if err == nil && len(result.Undestroyed) > 0 {
 		err = result.Undestroyed[0].Failure
 	}
@@ -211,7 +211,12 @@ func (l *Local) preflight(ctx context.Context, w LocalWork) error {
 func (l *Local) describe(w LocalWork, result tasks.Result) LocalResult {
 	out := LocalResult{
 		Goal: w.local.Goal, Job: w.local.Project.Deploy.DeploymentName, Nomad: w.Nomad,
-		Warnings: append(w.Warnings[:len(w.Warnings):len(w.Warnings)], result.Warnings...), Registered: result.Registered, Plan: result.Plan,
+		Warnings: clean(w.Redactor, append(w.Warnings[:len(w.Warnings):len(w.Warnings)], result.Warnings...)), Registered: result.Registered,
+	}
+	if result.Plan != nil {
+		plan := *result.Plan
+		plan.Changes, plan.Warnings = clean(w.Redactor, plan.Changes), w.Redactor.String(plan.Warnings)
+		out.Plan = &plan
 	}
 	if w.local.Goal == tasks.GoalBuild {
 		out.Nomad = ""
@@ -224,6 +229,15 @@ func (l *Local) describe(w LocalWork, result tasks.Result) LocalResult {
 		out.JobVersion = &result.Deployed.JobVersion
 	}
 	return out
+}
+
+// clean makes lines that others have written safe to show.
+func clean(redactor *redact.Redactor, lines []string) []string {
+	var cleaned []string
+	for _, line := range lines {
+		cleaned = append(cleaned, redactor.String(redact.CleanLine(line)))
+	}
+	return cleaned
 }
 
 // endpoints are for the reader's comfort: where they cannot be had, the

@@ -277,6 +277,27 @@ func TestAValueOfAnUnknownVariableIsRefused(t *testing.T) {
 	}
 }
 
+// What Vault gives to a build is hidden like what the environment holds.
+func TestSecretsOfABuildAreHidden(t *testing.T) {
+	host, _ := hostFor(t, map[string]string{"VAULT_SECRET_ID": "id-of-the-role"})
+	file := newProject(t, nil)
+	edit(t, file, `context    = "."`, "context    = \".\"\n    role_id    = \"role-1\"\n    secret_id  = var.vault_secret_id\n    secrets_path = \"kv/data/p/web\"")
+	parts := &servicetest.Parts{
+		Secrets: map[string]tasks.Secret{"DB": "planted-in-vault"},
+		Fail:    map[string]error{"build": tasks.Fail(tasks.ReasonBuildFailed, "RUN login planted-in-vault id-of-the-role", nil)},
+	}
+	work, result, err := localRun{goal: tasks.GoalBuild, file: file, parts: parts}.do(t.Context(), t, host)
+	if err == nil || result.Failure.Message != "RUN login *** ***" {
+		t.Errorf("Run() = %v, want a failure without secrets", err)
+	}
+	if got := work.Redactor.String("planted-in-vault"); got != "***" {
+		t.Errorf("the log would show %q", got)
+	}
+	if built := parts.Built()[0]; built.Secrets["DB"].Reveal() != "planted-in-vault" {
+		t.Errorf("the build got %v", built.Secrets)
+	}
+}
+
 func TestLocalHostHasNoLog(t *testing.T) {
 	t.Setenv("DISPATCHD_WORK_DIR", t.TempDir())
 	host, err := service.NewLocalHost(service.Version{Number: "1"})

@@ -200,7 +200,7 @@ func (l Local) task() Task {
 func (l Local) deploy() *Deploy {
 	p := l.Project
 	d := &Deploy{
-		JobID: p.Deploy.DeploymentName, DeploymentID: TargetToken(p.Deploy.DeploymentName),
+		JobID: p.Deploy.DeploymentName, DeploymentID: TargetToken(p.Deploy.DeploymentName), ProjectID: p.Name,
 		ImageName: p.Build.Name, ImageTag: p.Build.Tag, Deployer: p.Deploy.Use,
 		NomadAddress: p.Deploy.NomadAddress, NomadToken: l.Secrets.NomadToken,
 		VaultAddress: p.Build.VaultAddress, RoleID: p.Build.RoleID, SecretID: l.Secrets.VaultSecretID, SecretsPath: p.Build.SecretsPath,

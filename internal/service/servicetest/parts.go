@@ -24,6 +24,8 @@ type Parts struct {
 	Fail map[string]error
 	// OnBuild and OnWatch, where they are set, are called in place of the work.
 	OnBuild, OnWatch func(ctx context.Context, rep tasks.Reporter) error
+	// Secrets are what Vault holds.
+	Secrets map[string]tasks.Secret
 
 	mu    sync.Mutex
 	asked []string
@@ -38,6 +40,8 @@ var (
 	_ tasks.Resolver = (*Parts)(nil)
 	_ tasks.Deployer = (*Parts)(nil)
 	_ tasks.Planner  = (*Parts)(nil)
+
+	_ tasks.SecretStore = (*Parts)(nil)
 )
 
 // Open has the service's own parts but for those that reach outside.
@@ -47,6 +51,7 @@ func (p *Parts) Open(cfg config.Config) (service.LocalParts, error) {
 		return parts, err
 	}
 	parts.Builder, parts.Resolver, parts.Deployer, parts.Planner = p, p, p, p
+	parts.Parts.Secrets = p
 	parts.PingBuilder = func(context.Context) error { return p.ask("ping") }
 	parts.Endpoints = func(context.Context, tasks.Cluster, []string) ([]tasks.Endpoint, error) {
 		return []tasks.Endpoint{{Port: 8080, Address: "127.0.0.1:25000"}}, nil
@@ -112,6 +117,11 @@ func (p *Parts) Build(ctx context.Context, req tasks.BuildRequest, rep tasks.Rep
 		image.Digest = Digest
 	}
 	return image, p.ask("build")
+}
+
+// Read has the secrets at every path.
+func (p *Parts) Read(context.Context, tasks.SecretQuery, tasks.Reporter) (map[string]tasks.Secret, error) {
+	return p.Secrets, p.ask("secrets")
 }
 
 // Resolve knows every image.
