@@ -44,7 +44,7 @@ func TestCLIDocumentIsUpToDate(t *testing.T) {
 // a reader needs.
 func TestEveryCommandHasAnExample(t *testing.T) {
 	t.Parallel()
-	for _, cmd := range newRoot().Commands() {
+	for _, cmd := range newRoot(nil).Commands() {
 		if cmd.Short == "" || cmd.Example == "" {
 			t.Errorf("%s has no summary or no example", cmd.Name())
 		}
@@ -92,7 +92,7 @@ func commandsText(t *testing.T) string {
 		fmt.Fprintf(&text, "\n### %s\n\n```text\n%s```\n", title, out.String())
 	}
 	help()
-	for _, cmd := range newRoot().Commands() {
+	for _, cmd := range newRoot(nil).Commands() {
 		if !cmd.Hidden {
 			help(cmd.Name())
 		}

@@ -8,14 +8,23 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dispatchd/dispatchd/internal/service"
 )
 
 // Exit codes. Legacy callers of run-once rely on the first two.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
 )
+
+// interruptedError is the end of a command that a person has stopped.
+type interruptedError struct{ error }
+
+// Unwrap returns what was said about it.
+func (e interruptedError) Unwrap() error { return e.error }
 
 // usageError is a command line that cannot be understood.
 type usageError struct{ error }
@@ -23,22 +32,35 @@ type usageError struct{ error }
 // execute runs one command line and returns its exit code. An error is one
 // plain sentence on stderr.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot() //nolint:contextcheck // cobra gives each command the context
+	return executeRoot(ctx, newRoot(service.OpenLocalParts), args, streams{stdin, stdout, stderr}) //nolint:contextcheck // cobra gives each command the context
+}
+
+// streams are a process's three.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func executeRoot(ctx context.Context, root *cobra.Command, args []string, s streams) int {
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
 	var quiet silent
 	if !errors.As(err, &quiet) {
-		_, _ = fmt.Fprintln(stderr, "dispatchd: "+err.Error())
+		_, _ = fmt.Fprintln(s.err, "dispatchd: "+err.Error())
 	}
 	var usage usageError
 	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") {
 		return exitUsage
+	}
+	var interrupted interruptedError
+	if errors.As(err, &interrupted) {
+		return exitInterrupted
 	}
 	return exitFailed
 }
@@ -46,7 +68,8 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 // silent is an error that the command has told already.
 type silent struct{ error }
 
-func newRoot() *cobra.Command {
+// newRoot makes the tree of commands; open gives the local ones their adapters.
+func newRoot(open openParts) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "dispatchd",
 		Short: "Deploy worker for platforms on HashiCorp Nomad and NATS",
@@ -54,9 +77,13 @@ func newRoot() *cobra.Command {
 builds and pushes the image, renders the deploy pack, registers the job with Nomad,
 waits until it is healthy, and tells the backend over NATS what happened.
 
+On an engineer's own machine it does the same for the cloudstation.hcl of a directory:
+init, validate, build, deploy, up, destroy. Those need no NATS.
+
 Settings are environment variables: see "dispatchd config".`,
 		Example: `  dispatchd run                 # the service
   dispatchd submit task.json    # publish a task and follow it
+  dispatchd up                  # build and deploy the app of this directory
   dispatchd config              # the settings in force`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -69,6 +96,7 @@ Settings are environment variables: see "dispatchd config".`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newRun(), newRunOnce("run-once", false), newRunOnce("dispatch", true), newSubmit(), newRender(), newSchema(), newConfig(), newVersion())
+	root.AddCommand(localCommands(open)...)
 	return root
 }
 

@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
 // mostProblems is how many problems of a file one failure names.
@@ -16,9 +19,17 @@ const mostProblems = 5
 
 // decoder reads one cloudstation.hcl and collects all that is wrong with it.
 type decoder struct {
-	// declared are the names of the variable blocks.
-	declared map[string]bool
+	// declared are the variable blocks' names, each with its environment.
+	declared map[string][]string
+	// block is where the fields that are read stand: build, registry, deploy or
+	// nothing; places are the values' places, by block.field.
+	block    string
+	places   map[string]hcl.Pos
 	problems []problem
+}
+
+func newDecoder() *decoder {
+	return &decoder{declared: map[string][]string{}, places: map[string]hcl.Pos{}}
 }
 
 type problem struct {
@@ -47,11 +58,15 @@ func (d *decoder) read(from hcl.Body, kinds []hcl.BlockHeaderSchema, fields ...f
 	d.add(diags)
 	for _, f := range fields {
 		if found, ok := content.Attributes[f.name]; ok {
+			d.places[d.path(f.name)] = found.Expr.Range().Start
 			f.read(d, f.name, found.Expr)
 		}
 	}
 	return content.Blocks
 }
+
+// path is a field's place in the file's tree.
+func (d *decoder) path(name string) string { return within(d.block, name) }
 
 func (d *decoder) exactlyOne(blocks hcl.Blocks, kind string, of hcl.Body) *hcl.Block {
 	block := d.atMostOne(blocks, kind)
@@ -162,7 +177,8 @@ func oneOf(into *string, what string, known choices) reader {
 			return
 		}
 		if *into, ok = known.meaning(v.AsString()); !ok {
-			d.problem(expr.Range(), "unknown %s %.40q: must be one of %s", what, v.AsString(), known)
+			d.problem(expr.Range(), "unknown %s %.40q: must be one of %s%s", what, v.AsString(), known,
+				tasks.DidYouMean(v.AsString(), known.names()))
 		}
 	}
 }
@@ -186,13 +202,19 @@ func noText(d *decoder, name string, expr hcl.Expression) {
 
 // secret reads a reference to a declared variable. Its message never shows
 // what stands there instead.
-func secret(d *decoder, name string, expr hcl.Expression) {
-	variable, ok := strings.CutPrefix(referenceOf(expr), "var.")
-	switch {
-	case !ok || strings.Contains(variable, "."):
-		d.problem(expr.Range(), "%s must be var.NAME: a secret never stands in this file", name)
-	case !d.declared[variable]:
-		d.problem(expr.Range(), "variable %.40q is not declared", variable)
+func secret(into *tasks.SecretVariable) reader {
+	return func(d *decoder, name string, expr hcl.Expression) {
+		variable, ok := strings.CutPrefix(referenceOf(expr), "var.")
+		if !ok || strings.Contains(variable, ".") {
+			d.problem(expr.Range(), "%s must be var.NAME: a secret never stands in this file", name)
+			return
+		}
+		env, declared := d.declared[variable]
+		if !declared {
+			known := slices.Sorted(maps.Keys(d.declared))
+			d.problem(expr.Range(), "variable %.40q is not declared%s", variable, tasks.DidYouMean(variable, known))
+		}
+		*into = tasks.SecretVariable{Name: variable, Env: env}
 	}
 }
 
@@ -220,7 +242,7 @@ func (d *decoder) err() error {
 	if len(d.problems) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(d.problems, func(a, b problem) int { return cmp.Compare(a.at.Byte, b.at.Byte) })
+	d.sort()
 	var lines []string
 	for _, p := range d.problems[:min(len(d.problems), mostProblems)] {
 		lines = append(lines, fmt.Sprintf("%s line %d, column %d: %s", projectFile, p.at.Line, p.at.Column, p.text))
@@ -229,4 +251,8 @@ func (d *decoder) err() error {
 		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
 	return errors.New(strings.Join(lines, "; "))
+}
+
+func (d *decoder) sort() {
+	slices.SortStableFunc(d.problems, func(a, b problem) int { return cmp.Compare(a.at.Byte, b.at.Byte) })
 }

@@ -37,7 +37,7 @@ func (g Generator) Project(plan tasks.Plan) ([]byte, error) {
 }
 
 // Variables returns the text of vars.hcl for the image that will run.
-func (Generator) Variables(plan tasks.Plan, image tasks.Image) ([]byte, error) {
+func (g Generator) Variables(plan tasks.Plan, image tasks.Image) ([]byte, error) {
 	if image.Name == "" || image.Tag == "" && image.Digest == "" {
 		return nil, invalid(fmt.Errorf("write %s: the image has no name or tag", variablesFile))
 	}
@@ -45,7 +45,11 @@ func (Generator) Variables(plan tasks.Plan, image tasks.Image) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return render(variablesFile, variablesTree(s))
+	tree, err := g.overlay(variablesTree(s), plan.VariableFiles)
+	if err != nil {
+		return nil, err
+	}
+	return render(variablesFile, tree)
 }
 
 // render writes the tree, reads the text back and compares every value.

@@ -32,16 +32,21 @@ var (
 // is known and of its type, a secret is a reference to a declared variable and
 // nothing else is one. The failure names line and column of what is wrong.
 func (Generator) ParseProject(source []byte) (tasks.Project, error) {
-	file, diags := hclsyntax.ParseConfig(source, projectFile, hcl.InitialPos)
-	d := &decoder{declared: map[string]bool{}}
-	if d.add(diags); len(d.problems) > 0 {
-		return tasks.Project{}, invalid(d.err())
-	}
-	project := d.project(file.Body)
+	d := newDecoder()
+	project := d.file(projectFile, source)
 	if err := d.err(); err != nil {
 		return tasks.Project{}, invalid(err)
 	}
 	return project, nil
+}
+
+// file reads the text of the file of that name.
+func (d *decoder) file(name string, source []byte) tasks.Project {
+	file, diags := hclsyntax.ParseConfig(source, name, hcl.InitialPos)
+	if d.add(diags); len(d.problems) > 0 {
+		return tasks.Project{}
+	}
+	return d.project(file.Body)
 }
 
 func (d *decoder) project(content hcl.Body) tasks.Project {
@@ -67,10 +72,10 @@ func (d *decoder) project(content hcl.Body) tasks.Project {
 
 func (d *decoder) variable(b *hcl.Block) {
 	name := b.Labels[0]
-	if d.declared[name] {
+	if _, twice := d.declared[name]; twice {
 		d.problem(b.DefRange, "variable %.40q is declared twice", name)
 	}
-	d.declared[name] = true
+	d.block = "variable." + name
 	var sensitive bool
 	var env []string
 	d.read(b.Body, nil,
@@ -79,6 +84,7 @@ func (d *decoder) variable(b *hcl.Block) {
 		field{name: "sensitive", optional: true, read: boolean(&sensitive)},
 		field{name: "env", optional: true, read: strs(&env)},
 	)
+	d.declared[name] = env
 }
 
 func (d *decoder) app(b *hcl.Block, p *tasks.Project) {
@@ -87,17 +93,20 @@ func (d *decoder) app(b *hcl.Block, p *tasks.Project) {
 	}
 	blocks := d.read(b.Body, []hcl.BlockHeaderSchema{{Type: "build"}, {Type: "registry"}, {Type: "deploy"}})
 	if build := d.exactlyOne(blocks, "build", b.Body); build != nil {
-		p.Build = d.build(build.Body)
+		d.block = build.Type
+		p.Build = d.build(build.Body, &p.Secrets)
 	}
 	if registry := d.atMostOne(blocks, "registry"); registry != nil {
-		p.Registry = d.registry(registry.Body)
+		d.block = registry.Type
+		p.Registry = d.registry(registry.Body, &p.Secrets)
 	}
 	if deploy := d.exactlyOne(blocks, "deploy", b.Body); deploy != nil {
-		p.Deploy = d.deploy(deploy.Body)
+		d.block = deploy.Type
+		p.Deploy = d.deploy(deploy.Body, &p.Secrets)
 	}
 }
 
-func (d *decoder) build(content hcl.Body) tasks.ProjectBuild {
+func (d *decoder) build(content hcl.Body, secrets *tasks.ProjectSecrets) tasks.ProjectBuild {
 	b := tasks.ProjectBuild{Tag: defaultTag, Context: defaultContext, Dockerfile: defaultDockerfile}
 	d.read(content, nil,
 		field{name: "use", read: oneOf(&b.Use, "builder", builders)},
@@ -111,25 +120,25 @@ func (d *decoder) build(content hcl.Body) tasks.ProjectBuild {
 		field{name: "static_build_env", optional: true, read: environment(&b.StaticBuildEnv)},
 		field{name: "vault_address", optional: true, read: str(&b.VaultAddress)},
 		field{name: "role_id", optional: true, read: str(&b.RoleID)},
-		field{name: "secret_id", optional: true, read: secret},
+		field{name: "secret_id", optional: true, read: secret(&secrets.VaultSecretID)},
 		field{name: "secrets_path", optional: true, read: str(&b.SecretsPath)},
 	)
 	return b
 }
 
-func (d *decoder) registry(content hcl.Body) *tasks.ProjectRegistry {
+func (d *decoder) registry(content hcl.Body, secrets *tasks.ProjectSecrets) *tasks.ProjectRegistry {
 	r := &tasks.ProjectRegistry{Tag: defaultTag}
 	d.read(content, nil,
 		field{name: "use", read: oneOf(&r.Use, "registry", registries)},
 		field{name: "image", read: str(&r.Image)},
 		field{name: "tag", optional: true, read: str(&r.Tag)},
-		field{name: "username", optional: true, read: secret},
-		field{name: "password", optional: true, read: secret},
+		field{name: "username", optional: true, read: secret(&secrets.RegistryUsername)},
+		field{name: "password", optional: true, read: secret(&secrets.RegistryPassword)},
 	)
 	return r
 }
 
-func (d *decoder) deploy(content hcl.Body) tasks.ProjectDeploy {
+func (d *decoder) deploy(content hcl.Body, secrets *tasks.ProjectSecrets) tasks.ProjectDeploy {
 	p := tasks.ProjectDeploy{Pack: defaultPack}
 	d.read(content, nil,
 		field{name: "use", read: oneOf(&p.Use, "deployer", deployers)},
@@ -140,9 +149,9 @@ func (d *decoder) deploy(content hcl.Body) tasks.ProjectDeploy {
 		field{name: "registry_source", optional: true, read: str(&p.RegistrySource)},
 		field{name: "registry_ref", optional: true, read: str(&p.RegistryRef)},
 		field{name: "registry_target", optional: true, read: str(&p.RegistryTarget)},
-		field{name: "registry_token", optional: true, read: secret},
+		field{name: "registry_token", optional: true, read: secret(&secrets.PackToken)},
 		field{name: "nomad_addr", optional: true, read: str(&p.NomadAddress)},
-		field{name: "nomad_token", optional: true, read: secret},
+		field{name: "nomad_token", optional: true, read: secret(&secrets.NomadToken)},
 		field{name: "variable_files", optional: true, read: strs(&p.VariableFiles)},
 	)
 	p.UseEmbedded = p.UseEmbedded || p.RegistrySource == ""
@@ -161,10 +170,12 @@ func (c choices) meaning(name string) (string, bool) {
 	return "", false
 }
 
-func (c choices) String() string {
+func (c choices) names() []string {
 	names := make([]string, len(c))
 	for i, choice := range c {
 		names[i] = choice.name
 	}
-	return strings.Join(names, ", ")
+	return names
 }
+
+func (c choices) String() string { return strings.Join(c.names(), ", ") }

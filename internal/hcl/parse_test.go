@@ -51,6 +51,8 @@ func TestParseProjectFillsDefaults(t *testing.T) {
 		Registry: &tasks.ProjectRegistry{Use: "docker", Image: "registry.test/web", Tag: "latest"},
 		Deploy:   tasks.ProjectDeploy{Use: "nomad-pack", DeploymentName: "web", Pack: "cloudstation", UseEmbedded: true},
 	}
+	user := tasks.SecretVariable{Name: "user", Env: []string{"REGISTRY_USERNAME"}}
+	want.Secrets = tasks.ProjectSecrets{RegistryUsername: user, RegistryPassword: user, NomadToken: user}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ParseProject (-want +got):\n%s", diff)
 	}
@@ -74,6 +76,13 @@ func TestParseProjectReadsWhatWasWritten(t *testing.T) {
 		Deploy: tasks.ProjectDeploy{
 			Use: "nomad-pack", DeploymentName: "web", Pack: "webapp", RegistryName: "platform", RegistrySource: "https://git.test/packs",
 			RegistryRef: "v2", RegistryTarget: "main", NomadAddress: "https://nomad.test:4646", VariableFiles: []string{"vars.hcl"},
+		},
+		Secrets: tasks.ProjectSecrets{
+			RegistryUsername: tasks.SecretVariable{Name: "registry_username", Env: []string{"REGISTRY_USERNAME"}},
+			RegistryPassword: tasks.SecretVariable{Name: "registry_password", Env: []string{"REGISTRY_PASSWORD"}},
+			PackToken:        tasks.SecretVariable{Name: "registry_token", Env: []string{"REGISTRY_TOKEN"}},
+			NomadToken:       tasks.SecretVariable{Name: "nomad_token", Env: []string{"NOMAD_TOKEN"}},
+			VaultSecretID:    tasks.SecretVariable{Name: "vault_secret_id", Env: []string{"VAULT_SECRET_ID"}},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -82,7 +82,7 @@ func appBlock(plan tasks.Plan) block {
 			{"password", reference("var.registry_password")},
 		}}})
 	}
-	blocks = append(blocks, block{kind: "deploy", body: body{attributes: deployAttributes(plan.Deploy)}})
+	blocks = append(blocks, block{kind: "deploy", body: body{attributes: deployAttributes(plan)}})
 	return block{kind: "app", label: plan.Deploy.JobID, body: body{blocks: blocks}}
 }
 
@@ -116,7 +116,8 @@ func buildAttributes(plan tasks.Plan) []attribute {
 	)...)
 }
 
-func deployAttributes(d *tasks.Deploy) []attribute {
+func deployAttributes(plan tasks.Plan) []attribute {
+	d := plan.Deploy
 	attributes := []attribute{
 		{"use", text(d.Deployer)},
 		{"deployment_name", text(d.JobID)},
@@ -125,8 +126,16 @@ func deployAttributes(d *tasks.Deploy) []attribute {
 	attributes = append(attributes, given(attribute{"nomad_addr", givenText(d.NomadAddress)})...)
 	return append(attributes,
 		attribute{"nomad_token", reference("var.nomad_token")},
-		attribute{"variable_files", list{text(variablesFile)}},
+		attribute{"variable_files", variableFiles(plan)},
 	)
+}
+
+// variableFiles names the files that a person wrote, else the one that we do.
+func variableFiles(plan tasks.Plan) list {
+	if len(plan.VariableFiles) == 0 {
+		return list{text(variablesFile)}
+	}
+	return listOf(plan.VariableFiles, func(f tasks.VariableFile) value { return text(f.Name) })
 }
 
 // packAttributes says where the deploy pack comes from. A task that names no

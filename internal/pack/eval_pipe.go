@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"text/template/parse"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
 // pipeline runs the commands, each with the value of the one before as its
@@ -106,7 +108,7 @@ func (f *frame) fields(n parse.Node, value reflect.Value, names []string) (refle
 		}
 		value = holder.MapIndex(reflect.ValueOf(name))
 		if !value.IsValid() {
-			return reflect.Value{}, f.fail(n, "map has no entry for key %q%s", name, suggestion(name, stringKeys(holder)))
+			return reflect.Value{}, f.fail(n, "map has no entry for key %q%s", name, tasks.DidYouMean(name, stringKeys(holder)))
 		}
 	}
 	return value, nil

@@ -157,7 +157,7 @@ func nearPack(packs fs.FS, name string) string {
 			known = append(known, entry.Name())
 		}
 	}
-	return suggestion(name, known)
+	return tasks.DidYouMean(name, known)
 }
 
 // unsupported is the failure for a registry that this worker does not take.

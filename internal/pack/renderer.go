@@ -73,6 +73,11 @@ func (r *Renderer) find(ctx context.Context, name string, req tasks.RenderReques
 	if !req.Deploy.UseEmbedded {
 		return r.fetched(ctx, name, req)
 	}
+	return r.open(name)
+}
+
+// open returns the embedded pack of a name.
+func (r *Renderer) open(name string) (*pack, error) {
 	p, err := r.pack(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, tasks.Fail(tasks.ReasonUnsupported, fmt.Sprintf("deploy pack %q: this build does not embed a pack of that name", name), err)

@@ -93,7 +93,7 @@ func byLine(attributes hcl.Attributes) []*hcl.Attribute {
 func (p *pack) value(a *hcl.Attribute) (cty.Value, error) {
 	v, ok := p.variable(a.Name)
 	if !ok {
-		return cty.NilVal, fmt.Errorf("the pack has no variable %q%s", a.Name, suggestion(a.Name, p.variableNames()))
+		return cty.NilVal, fmt.Errorf("the pack has no variable %q%s", a.Name, tasks.DidYouMean(a.Name, p.variableNames()))
 	}
 	value, diags := a.Expr.Value(nil)
 	if diags.HasErrors() {
@@ -177,7 +177,7 @@ func step(key cty.Value, kind cty.Type, path cty.Path) (cty.Path, cty.Type, erro
 		name := key.AsString()
 		if !kind.HasAttribute(name) {
 			known := slices.Sorted(maps.Keys(kind.AttributeTypes()))
-			return nil, cty.NilType, path.NewErrorf("there is no attribute %q%s", name, suggestion(name, known))
+			return nil, cty.NilType, path.NewErrorf("there is no attribute %q%s", name, tasks.DidYouMean(name, known))
 		}
 		return path.Copy().GetAttr(name), kind.AttributeType(name), nil
 	case kind.IsCollectionType():

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
 // view is the dot of a pack's templates: what the functions var, meta and so
@@ -56,7 +58,7 @@ func walk(what, path string, tree map[string]any) (any, error) {
 		}
 		if found, ok = level[name]; !ok {
 			known := slices.Sorted(maps.Keys(level))
-			return nil, fmt.Errorf("there is no %s %q%s", what, path, suggestion(name, known))
+			return nil, fmt.Errorf("there is no %s %q%s", what, path, tasks.DidYouMean(name, known))
 		}
 	}
 	return found, nil

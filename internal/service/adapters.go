@@ -83,7 +83,11 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 
 // handler makes the steps over the adapters.
 func (a *adapters) handler(cfg config.Config) *tasks.Handler {
-	return tasks.NewHandler(tasks.Parts{
+	return tasks.NewHandler(a.parts(), policy(cfg))
+}
+
+func (a *adapters) parts() tasks.Parts {
+	return tasks.Parts{
 		Cloner:     a.git,
 		Configurer: hcl.Generator{},
 		Builder:    a.builder,
@@ -93,7 +97,8 @@ func (a *adapters) handler(cfg config.Config) *tasks.Handler {
 		Uploads:    a.uploads,
 		Secrets:    a.vault,
 		Platform:   a.platform,
-	}, policy(cfg))
+		Planner:    a.nomad,
+	}
 }
 
 // newRenderer makes a renderer that asks nobody.

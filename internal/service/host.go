@@ -1,7 +1,10 @@
 package service
 
 import (
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"go.uber.org/zap"
 
@@ -42,4 +45,19 @@ func NewHost(version Version, environ []string, stderr io.Writer) (Host, error) 
 		log.Warn("settings", zap.String("warning", warning))
 	}
 	return Host{Config: cfg, Version: version, Log: log, Redactor: redactor}, nil
+}
+
+// NewLocalHost reads and checks the settings for a command that a person runs.
+// It has no log: the person reads the command's output. Unless the settings
+// name a work directory, each user has one of their own.
+func NewLocalHost(version Version) (Host, error) {
+	cfg, err := config.Load()
+	if err != nil {
+		return Host{}, err
+	}
+	if os.Getenv("DISPATCHD_WORK_DIR") == "" {
+		// The service's own belongs to whoever ran first on the machine.
+		cfg.Worker.WorkDir = filepath.Join(os.TempDir(), fmt.Sprintf("dispatchd-%d", os.Getuid()))
+	}
+	return Host{Config: cfg, Version: version, Log: zap.NewNop(), Redactor: redact.New(cfg.Secrets()...)}, nil
 }

@@ -20,6 +20,8 @@ type Parts struct {
 	Secrets SecretStore
 	// Platform may be nil: then no platform is told of anything.
 	Platform Platform
+	// Planner may be nil where no goal is GoalPlan.
+	Planner Planner
 }
 
 // Policy is what an operator decides for every task.
@@ -79,8 +81,10 @@ type step struct {
 // run is the state of one attempt at one task, filled by its steps in order.
 type run struct {
 	task Task
-	at   Attempt
-	rep  Reporter
+	// local is the project of an engineer's own machine; nil for a task.
+	local *Local
+	at    Attempt
+	rep   Reporter
 	// platform is whom the deployment may ask; nil where there is none.
 	platform PlatformSession
 	// secretsByToken is the policy's.
@@ -177,7 +181,7 @@ func (r *run) wants(s Stage) bool {
 		return r.plan.Builder != BuilderNoop
 	case StageResolve:
 		return !noopDeploy && r.image.Digest == ""
-	case StageRender, StageRegister, StageWatch:
+	case StageRender, StageRegister, StageWatch, StagePlan:
 		return !noopDeploy
 	default:
 		return true

@@ -8,6 +8,8 @@ type Result struct {
 	// Registered is true once Nomad has accepted the job.
 	Registered bool
 	Deployed   Deployed
+	// Plan is set where nothing but a plan was asked for.
+	Plan *JobPlan
 	// Warnings are plain sentences for the log and the Dispatch-Warning header.
 	Warnings []string
 	// Destroyed are the jobs that are really gone, in the order of the task.

@@ -55,6 +55,8 @@ type Project struct {
 	Build    ProjectBuild
 	Registry *ProjectRegistry
 	Deploy   ProjectDeploy
+	// Secrets are the variables that its secrets come from.
+	Secrets ProjectSecrets
 }
 
 // ProjectBuild is the build block.
@@ -105,6 +107,10 @@ type Plan struct {
 	ImageTag  string
 	// Push is false where the image is not pushed by us.
 	Push bool
+	// VariableFiles are those that a person wrote. Their values win over what
+	// is derived here, the later file over the earlier one; job_name and image
+	// are always ours.
+	VariableFiles []VariableFile
 }
 
 // Configurer writes and reads the deployment's HCL. It is pure: no file, clock

@@ -54,8 +54,7 @@ func (h *Handler) render(ctx context.Context, r *run) error {
 
 // register hands the job to Nomad by check-and-set.
 func (h *Handler) register(ctx context.Context, r *run) error {
-	spec := JobSpec{HCL: r.job, JobID: r.project.Deploy.DeploymentName, TaskID: r.task.ID}
-	registration, err := h.parts.Deployer.Register(ctx, r.cluster, spec)
+	registration, err := h.parts.Deployer.Register(ctx, r.cluster, r.spec())
 	if err != nil {
 		return err
 	}
@@ -70,6 +69,11 @@ func (h *Handler) register(ctx context.Context, r *run) error {
 		r.warn("Nomad: %s", registration.Warnings)
 	}
 	return nil
+}
+
+// spec is the rendered job.
+func (r *run) spec() JobSpec {
+	return JobSpec{HCL: r.job, JobID: r.project.Deploy.DeploymentName, TaskID: r.task.ID}
 }
 
 // watch follows the job until it is healthy.

@@ -102,7 +102,7 @@ func (h *Handler) build(ctx context.Context, r *run) error {
 	b := r.project.Build
 	image, err := h.parts.Builder.Build(ctx, BuildRequest{
 		Builder:        b.Use,
-		Dir:            filepath.Join(r.at.Dir, sourceDir),
+		Dir:            r.source(),
 		Context:        b.Context,
 		Dockerfile:     b.Dockerfile,
 		BuildCommand:   b.BuildCommand,
@@ -125,6 +125,14 @@ func (h *Handler) build(ctx context.Context, r *run) error {
 		r.say("pushed %s", image.Reference())
 	}
 	return nil
+}
+
+// source is the root of the tree that is built.
+func (r *run) source() string {
+	if r.local != nil {
+		return r.local.Dir
+	}
+	return filepath.Join(r.at.Dir, sourceDir)
 }
 
 // planFor decides what the params leave open: the builder and the image's full name.

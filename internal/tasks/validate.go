@@ -98,16 +98,20 @@ func (d *decoder) checkConfigFile(path string, file ConfigFile) {
 // checkURL accepts an http or https address. It is never shown: what is wrong
 // with it may be the password inside.
 func (d *decoder) checkURL(path, text string) {
-	if text == "" {
-		return
+	if problem := urlProblem(text); text != "" && problem != "" {
+		d.report(path, problem)
 	}
+}
+
+func urlProblem(text string) string {
 	address, err := url.Parse(text)
 	switch {
 	case err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Hostname() == "":
-		d.report(path, "expected an http or https address with a host")
+		return "expected an http or https address with a host"
 	case address.User != nil:
-		d.report(path, "must not hold a user or password")
+		return "must not hold a user or password"
 	}
+	return ""
 }
 
 // userProblem refuses a user before a registry's host. Where the text is no

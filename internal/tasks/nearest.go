@@ -1,10 +1,10 @@
-package pack
+package tasks
 
 import "fmt"
 
-// suggestion returns `, did you mean "x"?` for the nearest name, or nothing
-// where none is near.
-func suggestion(name string, known []string) string {
+// DidYouMean returns `, did you mean "x"?` for the known name that is nearest
+// to one that is not, or nothing where none is near.
+func DidYouMean(name string, known []string) string {
 	best, least := "", max(2, len(name)/3)+1
 	for _, candidate := range known {
 		if d := distance(name, candidate); d < least {
