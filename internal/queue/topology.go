@@ -143,12 +143,12 @@ func (t Topology) bucketStream(bucket string, ttl time.Duration) jetstream.Strea
 
 // records are the streams that every way of running a task needs.
 func (t Topology) records() []jetstream.StreamConfig {
-	return []jetstream.StreamConfig{t.eventsStream(), t.bucketStream(t.Runs(), 0)}
+	return []jetstream.StreamConfig{t.eventsStream(), t.bucketStream(t.Runs(), 0), t.bucketStream(t.Leases(), leaseTTL)}
 }
 
 // service are the streams that only the service needs.
 func (t Topology) service() []jetstream.StreamConfig {
-	return []jetstream.StreamConfig{t.tasksStream(), t.deadLetterStream(), t.bucketStream(t.Leases(), leaseTTL)}
+	return []jetstream.StreamConfig{t.tasksStream(), t.deadLetterStream()}
 }
 
 // taskTokens is how many tokens a task's subject has.

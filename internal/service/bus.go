@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,6 +22,9 @@ type bus struct {
 	// true: somebody waits to hear of it then.
 	denied chan *natsconn.PermissionError
 	asking atomic.Bool
+	// back is when the connection came back the last time; nil where it was
+	// never lost.
+	back atomic.Pointer[time.Time]
 }
 
 // errDenied says that the server does not permit us what we asked for.
@@ -51,7 +55,11 @@ func (b *bus) options(host Host) natsconn.Options {
 		OnDisconnect: func(err error) {
 			log.Warn("the connection to NATS is lost; work goes on and waits for it", zap.Error(err))
 		},
-		OnReconnect: func() { log.Info("the connection to NATS is back") },
+		OnReconnect: func() {
+			now := time.Now()
+			b.back.Store(&now)
+			log.Info("the connection to NATS is back")
+		},
 		OnError: func(err error) {
 			var denied *natsconn.PermissionError
 			if errors.As(err, &denied) && b.asking.Load() {
@@ -61,6 +69,14 @@ func (b *bus) options(host Host) natsconn.Options {
 			log.Warn("NATS", zap.Error(err))
 		},
 	}
+}
+
+// reconnected returns when the connection came back the last time.
+func (b *bus) reconnected() time.Time {
+	if back := b.back.Load(); back != nil {
+		return *back
+	}
+	return time.Time{}
 }
 
 // noteDenied keeps the first refusal: whoever waits for an answer that will

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
 
 	"github.com/dispatchd/dispatchd/internal/config"
+	"github.com/dispatchd/dispatchd/internal/events"
 	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/worker"
@@ -52,22 +54,28 @@ func decodeMeta(env config.RunOnce) (tasks.Task, error) {
 
 func (p *parts) runOnce(ctx context.Context, host Host, source *queue.Once) (*worker.Settlement, error) {
 	registry := prometheus.NewRegistry()
-	runs, stream, err := records(ctx, host, p.bus)
+	kept, err := onceRecords(ctx, host, p.bus)
 	if err != nil {
 		return nil, err
 	}
-	publisher := newPublisher(p.bus, host, stream, registry)
-	if stream != "" {
-		if err := covered(ctx, publisher); err != nil {
-			return nil, fmt.Errorf("failed to initialize NATS: %w", err)
-		}
+	publisher, err := oncePublisher(ctx, host, p.bus, kept, registry)
+	if err != nil {
+		return nil, err
 	}
 	var settled *worker.Settlement
-	pool := worker.New(source, runs, publisher, p.adapters.handler(host.Config), worker.Options{
+	pool := worker.New(source, kept.runsOr(host.Config.Worker.ID), publisher, p.adapters.handler(host.Config), worker.Options{
 		TaskTimeout: host.Config.Worker.TaskTimeout, SettleTimeout: onceSettleTimeout, StopCause: tasks.ErrInterrupted,
 		OnSettled: func(s worker.Settlement) { settled = &s },
 		Workspace: p.workspace, Redactor: host.Redactor, Log: host.Log, Metrics: worker.NewMetrics(registry),
 	})
+	if kept != nil {
+		source.Leases = kept.leases
+		stop, err := p.attend(ctx, host, kept, publisher, pool)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+	}
 	pool.Run(ctx)
 	if settled == nil {
 		return nil, ErrUndelivered
@@ -75,21 +83,40 @@ func (p *parts) runOnce(ctx context.Context, host Host, source *queue.Once) (*wo
 	return settled, nil
 }
 
-// records are the run records and the stream of terminal records. Where our
-// rights end at the legacy subjects, as an old runner's do, there are none, and
-// Nats-Msg-Id alone keeps events single.
-func records(ctx context.Context, host Host, b *bus) (worker.Runs, string, error) {
-	topology := topologyOf(host.Config)
-	err := b.orDenied(ctx, func(ctx context.Context) error { return queue.EnsureRecords(ctx, b.js, topology) })
-	if err == nil {
-		runs, bindErr := queue.NewRuns(ctx, b.js, topology, host.Config.Worker.ID)
-		return runs, topology.Events(), bindErr
+// oncePublisher refuses to start where an event would have no stream, if we may
+// ask that.
+func oncePublisher(ctx context.Context, host Host, b *bus, kept *records, reg prometheus.Registerer) (*events.Publisher, error) {
+	if kept == nil {
+		return newPublisher(b, host, "", reg), nil
 	}
-	if errors.Is(err, errDenied) {
-		host.Log.Warn("these NATS credentials may only publish events: the task runs without a run record and a terminal record, and is deduplicated by Nats-Msg-Id alone", zap.Error(err))
-		return queue.NewUnrecorded(host.Config.Worker.ID), "", nil
+	publisher := newPublisher(b, host, topologyOf(host.Config).Events(), reg)
+	if err := covered(ctx, publisher); err != nil {
+		return nil, fmt.Errorf("failed to initialize NATS: %w", err)
 	}
-	return nil, "", fmt.Errorf("failed to initialize NATS: %w", err)
+	return publisher, nil
+}
+
+// attend does beside a single task what the service does beside its tasks: it
+// hears of a cancel, says that this worker lives, and ends what others have left.
+func (p *parts) attend(ctx context.Context, host Host, kept *records, publisher *events.Publisher, pool *worker.Pool) (stop func(), err error) {
+	cancels, err := queue.SubscribeCancels(p.bus.nc, topologyOf(host.Config), func(id string) { pool.Cancel(id) })
+	if err != nil {
+		return nil, err
+	}
+	background, end := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	sweeper := worker.NewSweeper(queue.NewOrphanage(kept.leases, kept.runs), kept.runs, publisher, host.Log)
+	running.Go(func() { sweeper.Run(background) })
+	started := time.Now().UTC()
+	presence := queue.NewPresence(kept.leases, func() queue.WorkerInfo {
+		return queue.WorkerInfo{ID: host.Config.Worker.ID, Version: host.Version.Number, Started: started, Slots: 1, Busy: pool.Running(), Once: true}
+	}, host.Log)
+	running.Go(func() { presence.Run(background) })
+	return func() {
+		end()
+		running.Wait()
+		cancels.Close()
+	}, nil
 }
 
 // settledError is the failure of a settlement, as an error.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +53,7 @@ type service struct {
 	host     Host
 	topology queue.Topology
 	registry *prometheus.Registry
+	records  *records
 }
 
 func (s *service) run(ctx context.Context) error {
@@ -58,16 +61,29 @@ func (s *service) run(ctx context.Context) error {
 	if err := covered(ctx, publisher); err != nil {
 		return err
 	}
+	var err error
+	if s.records, err = openRecords(ctx, s.host, s.bus, s.topology); err != nil {
+		return err
+	}
 	pool, err := s.pool(ctx, publisher)
 	if err != nil {
 		return err
 	}
+	cancels, err := queue.SubscribeCancels(s.bus.nc, s.topology, func(id string) { pool.Cancel(id) })
+	if err != nil {
+		return err
+	}
+	defer cancels.Close()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	server, running, err := s.operate(background)
 	if err != nil {
 		return err
 	}
+	sweeper := worker.NewSweeper(queue.NewOrphanage(s.records.leases, s.records.runs), s.records.runs, publisher, s.host.Log)
+	running.Go(func() { sweeper.Run(background) })
+	presence := queue.NewPresence(s.records.leases, s.presence(ctx, pool), s.host.Log)
+	running.Go(func() { presence.Run(background) })
 	s.host.Log.Info("ready for tasks", zap.String("worker", s.host.Config.Worker.ID),
 		zap.Int("slots", s.host.Config.Worker.Slots), zap.String("http", server.Addr()))
 	pool.Run(ctx)
@@ -93,21 +109,29 @@ func covered(ctx context.Context, publisher *events.Publisher) error {
 }
 
 func (s *service) pool(ctx context.Context, publisher *events.Publisher) (*worker.Pool, error) {
-	source, err := queue.NewJetStream(ctx, s.bus.nc, s.bus.js, s.topology)
-	if err != nil {
-		return nil, err
-	}
-	runs, err := queue.NewRuns(ctx, s.bus.js, s.topology, s.host.Config.Worker.ID)
+	source, err := queue.NewJetStream(ctx, s.bus.nc, s.records.leases)
 	if err != nil {
 		return nil, err
 	}
 	cfg := s.host.Config.Worker
-	pool := worker.New(source, runs, publisher, s.adapters.handler(s.host.Config), worker.Options{
-		Slots: cfg.Slots, TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Heartbeat: queue.AckWait / 3,
+	pool := worker.New(source, s.records.runs, publisher, s.adapters.handler(s.host.Config), worker.Options{
+		Slots: cfg.Slots, TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout,
+		Supersede: matcher(cfg.Supersede), Reconnected: s.bus.reconnected,
 		Workspace: s.workspace, Redactor: s.host.Redactor, Log: s.host.Log, Metrics: worker.NewMetrics(s.registry),
 	})
 	worker.RegisterOldestRunning(s.registry, pool)
 	return pool, nil
+}
+
+// matcher returns whether one of the patterns fits a name. They were checked
+// when the settings were read.
+func matcher(patterns []string) func(string) bool {
+	return func(name string) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool {
+			fits, err := path.Match(pattern, name)
+			return err == nil && fits
+		})
+	}
 }
 
 // operate opens the HTTP port and starts what stands behind it.
@@ -132,7 +156,7 @@ func topologyOf(cfg config.Config) queue.Topology {
 func newPublisher(b *bus, host Host, stream string, reg prometheus.Registerer) *events.Publisher {
 	return events.NewPublisher(b.nc, b.js, events.Options{
 		Subjects: events.NewSubjects(host.Config.NATS.StreamPrefix, host.Config.NATS.SubjectRoot),
-		Stream:   stream, Log: host.Log, Metrics: events.NewMetrics(reg),
+		Stream:   stream, Worker: host.Config.Worker.ID, Log: host.Log, Metrics: events.NewMetrics(reg),
 	})
 }
 

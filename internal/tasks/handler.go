@@ -43,6 +43,26 @@ type Attempt struct {
 	Dir string
 	// Last is true where a transient failure will not be tried again.
 	Last bool
+	// Guard is asked before each side effect; nil allows everything.
+	Guard Guard
+	// From is what earlier attempts have reached: the task goes on from there.
+	From Checkpoint
+	// Keep records what this attempt has reached, before the next stage begins.
+	// Nil keeps nothing.
+	Keep func(ctx context.Context, reached Checkpoint) error
+}
+
+// Guard is asked right before a side effect. It returns nil while the task is
+// ours, ErrLeaseLost once it is somebody else's, and waits where nobody can
+// tell.
+type Guard func(ctx context.Context) error
+
+// Ask asks the guard; a nil one allows.
+func (g Guard) Ask(ctx context.Context) error {
+	if g == nil {
+		return nil
+	}
+	return g(ctx)
 }
 
 // Handler carries out tasks: each kind is a list of steps.
@@ -112,6 +132,10 @@ func (h *Handler) Handle(ctx context.Context, t Task, at Attempt, rep Reporter) 
 		return Result{}, Fail(ReasonUnsupported, fmt.Sprintf("unknown task %q", t.Kind), nil)
 	}
 	r := &run{task: t, at: at, rep: rep}
+	if d := t.Deploy; d != nil {
+		r.cluster = Cluster{Address: d.NomadAddress, Token: d.NomadToken}
+	}
+	r.takeUp()
 	for _, s := range steps {
 		if !r.wants(s.stage) {
 			continue
@@ -119,6 +143,9 @@ func (h *Handler) Handle(ctx context.Context, t Task, at Attempt, rep Reporter) 
 		rep.Stage(s.stage)
 		if err := h.take(ctx, s, r); err != nil {
 			return r.result, err
+		}
+		if err := r.keep(ctx, s.stage); err != nil {
+			return r.result, endedOr(ctx, err)
 		}
 	}
 	return r.result, nil
@@ -137,14 +164,21 @@ func (h *Handler) take(ctx context.Context, s step, r *run) error {
 // has not asks nobody and leaves no stage behind.
 func (r *run) wants(s Stage) bool {
 	noopDeploy := r.task.Deploy != nil && r.task.Deploy.Deployer == DeployerNoop
+	builds := r.plan.Builder != BuilderNoop && !r.hasImage()
 	switch s {
+	case StageClone:
+		return !r.hasImage() && !r.hasJob()
+	case StageConfigure:
+		return !r.hasJob()
 	case StageSecrets:
-		return r.plan.Builder != BuilderNoop && len(secretPaths(r.task.Deploy)) > 0
+		return builds && !r.hasJob() && len(secretPaths(r.task.Deploy)) > 0
 	case StageBuild:
-		return r.plan.Builder != BuilderNoop
+		return builds && !r.hasJob()
 	case StageResolve:
-		return !noopDeploy && r.image.Digest == ""
-	case StageRender, StageRegister, StageWatch:
+		return !noopDeploy && !r.hasJob() && r.image.Digest == ""
+	case StageRender, StageRegister:
+		return !noopDeploy && !r.hasJob()
+	case StageWatch:
 		return !noopDeploy
 	default:
 		return true

@@ -34,7 +34,6 @@ func (h *Handler) render(ctx context.Context, r *run) error {
 		return Fail(ReasonInternal, "", err)
 	}
 	d := r.task.Deploy
-	r.cluster = Cluster{Address: d.NomadAddress, Token: d.NomadToken}
 	info, err := h.parts.Deployer.Info(ctx, r.cluster)
 	if err != nil {
 		return err
@@ -52,7 +51,7 @@ func (h *Handler) render(ctx context.Context, r *run) error {
 
 // register hands the job to Nomad by check-and-set.
 func (h *Handler) register(ctx context.Context, r *run) error {
-	spec := JobSpec{HCL: r.job, JobID: r.project.Deploy.DeploymentName, TaskID: r.task.ID}
+	spec := JobSpec{HCL: r.job, JobID: r.project.Deploy.DeploymentName, TaskID: r.task.ID, Guard: r.at.Guard}
 	registration, err := h.parts.Deployer.Register(ctx, r.cluster, spec)
 	if err != nil {
 		return err
