@@ -30,6 +30,8 @@ type bound struct {
 type keeper struct {
 	stream string
 	fenced bool
+	// why says why they cannot.
+	why string
 }
 
 // endKeeper returns what keeps the ends of build logs.

@@ -210,7 +210,24 @@ func (p *Publisher) keeper(ctx context.Context, subject string) (keeper, error) 
 	if err != nil {
 		return keeper{}, fmt.Errorf("read stream %s: %w", name, err)
 	}
-	return keeper{stream: name, fenced: whyUnfenced(handle.CachedInfo().Config) == ""}, nil
+	why := whyUnfenced(handle.CachedInfo().Config)
+	return keeper{stream: name, fenced: why == "", why: why}, nil
+}
+
+// Unfenced returns the legacy subjects whose events are kept single by their
+// Nats-Msg-Id alone, each with why.
+func (p *Publisher) Unfenced(ctx context.Context) (map[string]string, error) {
+	unfenced := map[string]string{}
+	for _, subject := range p.options.Subjects.Legacy() {
+		keeper, err := p.keeper(ctx, subject)
+		if err != nil {
+			return nil, err
+		}
+		if !keeper.fenced {
+			unfenced[subject] = keeper.why
+		}
+	}
+	return unfenced, nil
 }
 
 // whyUnfenced says why no event can be fenced in such a stream; empty where it can.

@@ -235,8 +235,8 @@ func (b bundle) Renew(ctx context.Context) error {
 // Retake takes those again that have ended.
 func (b bundle) Retake(ctx context.Context) error {
 	return b.each(func(l *lease) error {
-		if l.Valid() {
-			return nil
+		if err := l.Renew(ctx); !errors.Is(err, worker.ErrLeaseGone) {
+			return err
 		}
 		return l.Retake(ctx)
 	})
