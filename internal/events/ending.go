@@ -63,8 +63,11 @@ func (p *Publisher) EndLog(ctx context.Context, settlement worker.Settlement) er
 		return nil
 	}
 	e := *settlement.LogEnd
+	if p.options.Stream == "" {
+		return p.endPlain(ctx, e)
+	}
 	keeper, err := p.endKeeper(ctx, e.Subject)
-	if errors.Is(err, errUncovered) || (err == nil && p.options.Stream == "") {
+	if errors.Is(err, errUncovered) {
 		return p.endPlain(ctx, e)
 	}
 	if err != nil {
@@ -72,7 +75,7 @@ func (p *Publisher) EndLog(ctx context.Context, settlement worker.Settlement) er
 	}
 	// Only this task's and its namesakes' ends stand on the subject, so the first
 	// guess is that there are none.
-	l := &lane{publisher: p, subject: e.Subject, stream: keeper.stream, fenced: keeper.fenced}
+	l := &lane{publisher: p, subject: e.Subject, keeper: keeper, opened: true}
 	l.passed.reset(0)
 	err = l.publish(ctx, "build.log.end", e)
 	if err != nil && p.uncovered(ctx, e.Subject) {

@@ -25,10 +25,9 @@ type lane struct {
 	subject   string
 
 	mu sync.Mutex
-	// stream keeps the subject; empty until it is known. fenced is false where
-	// nothing can be promised beyond Nats-Msg-Id.
-	stream string
-	fenced bool
+	// keeper is the subject's stream, once opened is true.
+	keeper keeper
+	opened bool
 	// tail is the sequence up to which the subject was read.
 	tail uint64
 	// passed are the keys that were read or published last.
@@ -42,7 +41,7 @@ func (l *lane) publish(ctx context.Context, kind string, e worker.Event) error {
 	if err := l.open(ctx); err != nil {
 		return err
 	}
-	if !l.fenced {
+	if !l.keeper.fenced {
 		_, err := l.publisher.publish(ctx, kind, e)
 		return err
 	}
@@ -73,7 +72,7 @@ func (l *lane) position(ctx context.Context) (uint64, error) {
 
 // open finds the subject's stream and its end.
 func (l *lane) open(ctx context.Context) error {
-	if l.stream != "" {
+	if l.opened {
 		return nil
 	}
 	keeper, err := l.publisher.keeper(ctx, l.subject)
@@ -90,7 +89,7 @@ func (l *lane) open(ctx context.Context) error {
 		}
 		l.passed.reset(l.tail)
 	}
-	l.stream, l.fenced = keeper.stream, keeper.fenced
+	l.keeper, l.opened = keeper, true
 	return nil
 }
 
@@ -101,7 +100,7 @@ func (l *lane) standsAlready(ctx context.Context, e worker.Event) (bool, error) 
 		return true, nil
 	}
 	for at := e.Since; at < min(l.tail, l.passed.since); {
-		message, err := l.publisher.next(ctx, l.stream, l.subject, at+1)
+		message, err := l.publisher.next(ctx, l.keeper.stream, l.subject, at+1)
 		if err != nil || message == nil {
 			return false, err
 		}
@@ -118,7 +117,7 @@ func (l *lane) standsAlready(ctx context.Context, e worker.Event) (bool, error) 
 func (l *lane) readOn(ctx context.Context, key string) (found bool, err error) {
 	before := l.tail
 	for {
-		message, err := l.publisher.next(ctx, l.stream, l.subject, l.tail+1)
+		message, err := l.publisher.next(ctx, l.keeper.stream, l.subject, l.tail+1)
 		if err != nil {
 			return found, err
 		}
@@ -141,7 +140,7 @@ func (l *lane) find(ctx context.Context) error {
 	if err := rest(ctx, 5*time.Millisecond+rand.N(20*time.Millisecond)); err != nil {
 		return err
 	}
-	end, err := l.publisher.last(ctx, l.stream, l.subject)
+	end, err := l.publisher.last(ctx, l.keeper.stream, l.subject)
 	if err != nil {
 		return err
 	}
@@ -194,6 +193,9 @@ func (p *Publisher) lane(subject string) *lane {
 // be fenced: whether it keeps everything that its limits allow, as it came, and
 // we may read it at its leader.
 func (p *Publisher) keeper(ctx context.Context, subject string) (keeper, error) {
+	if p.options.Stream == "" {
+		return keeper{why: "we may only publish there"}, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
 	name, err := p.js.StreamNameBySubject(ctx, subject)
@@ -202,9 +204,6 @@ func (p *Publisher) keeper(ctx context.Context, subject string) (keeper, error) 
 	}
 	if err != nil {
 		return keeper{}, fmt.Errorf("look for the stream of %s: %w", subject, err)
-	}
-	if p.options.Stream == "" {
-		return keeper{stream: name}, nil
 	}
 	handle, err := p.js.Stream(ctx, name)
 	if err != nil {

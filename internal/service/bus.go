@@ -25,6 +25,8 @@ type bus struct {
 	// back is when the connection came back the last time; nil where it was
 	// never lost.
 	back atomic.Pointer[time.Time]
+	// returned gets a word each time the connection comes back.
+	returned chan struct{}
 }
 
 // errDenied says that the server does not permit us what we asked for.
@@ -33,7 +35,7 @@ var errDenied = errors.New("not permitted by the NATS server")
 // connect opens the connection. Its errors begin with the words that callers of
 // run-once have always looked for.
 func connect(ctx context.Context, host Host) (*bus, error) {
-	b := &bus{denied: make(chan *natsconn.PermissionError, 1)}
+	b := &bus{denied: make(chan *natsconn.PermissionError, 1), returned: make(chan struct{}, 1)}
 	nc, err := natsconn.Connect(ctx, b.options(host))
 	if err != nil {
 		return nil, err
@@ -58,6 +60,10 @@ func (b *bus) options(host Host) natsconn.Options {
 		OnReconnect: func() {
 			now := time.Now()
 			b.back.Store(&now)
+			select {
+			case b.returned <- struct{}{}:
+			default:
+			}
 			log.Info("the connection to NATS is back")
 		},
 		OnError: func(err error) {
@@ -77,6 +83,18 @@ func (b *bus) reconnected() time.Time {
 		return *back
 	}
 	return time.Time{}
+}
+
+// onReturn calls do each time the connection has come back, until ctx ends.
+func (b *bus) onReturn(ctx context.Context, do func(context.Context)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.returned:
+			do(ctx)
+		}
+	}
 }
 
 // noteDenied keeps the first refusal: whoever waits for an answer that will

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -70,11 +69,16 @@ func (p *parts) runOnce(ctx context.Context, host Host, source *queue.Once) (*wo
 	})
 	if kept != nil {
 		source.Leases = kept.leases
-		stop, err := p.attend(ctx, host, kept, publisher, pool)
+		background, stop := context.WithCancel(context.WithoutCancel(ctx))
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer stop()
+		beside := beside{bus: p.bus, records: kept, publisher: publisher, pool: pool, host: host, info: oncePresence(host, pool)}
+		unheard, err := beside.start(background, &running)
 		if err != nil {
 			return nil, err
 		}
-		defer stop()
+		defer unheard()
 	}
 	pool.Run(ctx)
 	if settled == nil {
@@ -94,29 +98,6 @@ func oncePublisher(ctx context.Context, host Host, b *bus, kept *records, reg pr
 		return nil, fmt.Errorf("failed to initialize NATS: %w", err)
 	}
 	return publisher, nil
-}
-
-// attend does beside a single task what the service does beside its tasks: it
-// hears of a cancel, says that this worker lives, and ends what others have left.
-func (p *parts) attend(ctx context.Context, host Host, kept *records, publisher *events.Publisher, pool *worker.Pool) (stop func(), err error) {
-	cancels, err := queue.SubscribeCancels(p.bus.nc, topologyOf(host.Config), func(id string) { pool.Cancel(id) })
-	if err != nil {
-		return nil, err
-	}
-	background, end := context.WithCancel(context.WithoutCancel(ctx))
-	var running sync.WaitGroup
-	sweeper := worker.NewSweeper(queue.NewOrphanage(kept.leases, kept.runs), kept.runs, publisher, host.Log)
-	running.Go(func() { sweeper.Run(background) })
-	started := time.Now().UTC()
-	presence := queue.NewPresence(kept.leases, func() queue.WorkerInfo {
-		return queue.WorkerInfo{ID: host.Config.Worker.ID, Version: host.Version.Number, Started: started, Slots: 1, Busy: pool.Running(), Once: true}
-	}, host.Log)
-	running.Go(func() { presence.Run(background) })
-	return func() {
-		end()
-		running.Wait()
-		cancels.Close()
-	}, nil
 }
 
 // settledError is the failure of a settlement, as an error.

@@ -61,6 +61,9 @@ func (s *service) run(ctx context.Context) error {
 	if err := covered(ctx, publisher); err != nil {
 		return err
 	}
+	if err := s.saySingle(ctx, publisher); err != nil {
+		return err
+	}
 	var err error
 	if s.records, err = openRecords(ctx, s.host, s.bus, s.topology); err != nil {
 		return err
@@ -69,21 +72,18 @@ func (s *service) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cancels, err := queue.SubscribeCancels(s.bus.nc, s.topology, func(id string) { pool.Cancel(id) })
-	if err != nil {
-		return err
-	}
-	defer cancels.Close()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	server, running, err := s.operate(background)
 	if err != nil {
 		return err
 	}
-	sweeper := worker.NewSweeper(queue.NewOrphanage(s.records.leases, s.records.runs), s.records.runs, publisher, s.host.Log)
-	running.Go(func() { sweeper.Run(background) })
-	presence := queue.NewPresence(s.records.leases, s.presence(ctx, pool), s.host.Log)
-	running.Go(func() { presence.Run(background) })
+	beside := beside{bus: s.bus, records: s.records, publisher: publisher, pool: pool, host: s.host, info: s.presence(ctx, pool)}
+	unheard, err := beside.start(background, running)
+	if err != nil {
+		return err
+	}
+	defer unheard()
 	s.host.Log.Info("ready for tasks", zap.String("worker", s.host.Config.Worker.ID),
 		zap.Int("slots", s.host.Config.Worker.Slots), zap.String("http", server.Addr()))
 	pool.Run(ctx)
@@ -104,6 +104,20 @@ func covered(ctx context.Context, publisher *events.Publisher) error {
 	}
 	if len(missing) > 0 {
 		return &NoStreamError{Subjects: missing}
+	}
+	return nil
+}
+
+// saySingle logs where a legacy event may stand twice after a crash: where its
+// stream does not keep what is needed to see that it stands already.
+func (s *service) saySingle(ctx context.Context, publisher *events.Publisher) error {
+	unfenced, err := publisher.Unfenced(ctx)
+	if err != nil {
+		return err
+	}
+	for subject, why := range unfenced {
+		s.host.Log.Warn("events on this subject are kept single by Nats-Msg-Id alone; see docs/guarantees.md",
+			zap.String("subject", subject), zap.String("why", why))
 	}
 	return nil
 }
