@@ -15,10 +15,6 @@ import (
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
-// leaseMargin is how much earlier than the server our own clock ends a lease:
-// what a renewal may be under way, and what two clocks may drift in that time.
-const leaseMargin = 5 * time.Second
-
 // Leases keeps who may change what: one key for each target, which the server
 // drops unless it is renewed. Every read is the leader's.
 type Leases struct {
@@ -26,6 +22,8 @@ type Leases struct {
 	stream   jetstream.Stream
 	topology Topology
 	worker   string
+	// lasts is how long a lease is ours for certain, by our own clock.
+	lasts time.Duration
 }
 
 // NewLeases binds to the bucket, which Ensure… has made.
@@ -36,8 +34,12 @@ func NewLeases(ctx context.Context, js jetstream.JetStream, t Topology, workerID
 	if err != nil {
 		return nil, fmt.Errorf("read bucket %s: %w", t.Leases(), err)
 	}
-	return &Leases{js: js, stream: stream, topology: t, worker: workerID}, nil
+	lasts := t.Pace.withDefaults().LeaseTTL - t.Pace.margin()
+	return &Leases{js: js, stream: stream, topology: t, worker: workerID, lasts: lasts}, nil
 }
+
+// Beat is the time between two renewals, a third of what a lease lasts.
+func (l *Leases) Beat() time.Duration { return l.topology.Pace.Beat() }
 
 // Grant is who has a lease, as it stands in the bucket.
 type Grant struct {
@@ -131,7 +133,7 @@ func (l *lease) write(ctx context.Context, expected uint64) error {
 	defer cancel()
 	msg := nats.NewMsg(l.leases.subject(l.key))
 	msg.Data = l.body
-	until := time.Now().Add(leaseTTL - leaseMargin)
+	until := time.Now().Add(l.leases.lasts)
 	ack, err := l.leases.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(expected))
 	if err != nil {
 		return err

@@ -10,10 +10,6 @@ import (
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
-// presenceEvery is the time between two signs of life of a worker, a third of
-// what each lasts.
-const presenceEvery = leaseTTL / 3
-
 // WorkerInfo is what a worker says about itself. The key ends by itself when
 // the worker does.
 type WorkerInfo struct {
@@ -47,7 +43,7 @@ func NewPresence(leases *Leases, info func() WorkerInfo, log *zap.Logger) *Prese
 
 // Run says so until ctx ends, and then takes it back.
 func (p *Presence) Run(ctx context.Context) {
-	ticker := time.NewTicker(presenceEvery)
+	ticker := time.NewTicker(p.leases.topology.Pace.Beat())
 	defer ticker.Stop()
 	sign := &lease{leases: p.leases, key: workerKey(p.leases.worker)}
 	for {

@@ -15,6 +15,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/ops"
 	"github.com/dispatchd/dispatchd/internal/pack"
 	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/worker"
 	"github.com/dispatchd/dispatchd/packs"
 )
 
@@ -54,6 +55,14 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 	}
 	registry := buildkit.NewRegistry(buildkit.RegistryOptions{InsecureRegistries: cfg.Registry.Insecure})
 	return &adapters{builder: builder, registry: registry, nomad: deployer, git: cloner}, nil
+}
+
+// handlerOf is the host's own handler, or the steps over the adapters.
+func (a *adapters) handlerOf(host Host) worker.Handler {
+	if host.Handler != nil {
+		return host.Handler
+	}
+	return a.handler(host.Config)
 }
 
 // handler makes the steps over the adapters.

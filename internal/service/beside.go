@@ -22,14 +22,14 @@ type beside struct {
 
 // start starts it all. It ends with ctx; unheard ends the subscription.
 func (b beside) start(ctx context.Context, running *sync.WaitGroup) (unheard func(), err error) {
-	cancels, err := queue.SubscribeCancels(b.bus.nc, topologyOf(b.host.Config), func(id string) { b.pool.Cancel(id) })
+	cancels, err := queue.SubscribeCancels(b.bus.nc, topologyOf(b.host), func(id string) { b.pool.Cancel(id) })
 	if err != nil {
 		return nil, err
 	}
 	sweeper := worker.NewSweeper(queue.NewOrphanage(b.records.leases, b.records.runs), b.records.runs, b.publisher, b.host.Log)
 	presence := queue.NewPresence(b.records.leases, b.info, b.host.Log)
 	running.Go(func() { b.bus.onReturn(ctx, b.pool.LookForCancels) })
-	running.Go(func() { sweeper.Run(ctx) })
+	running.Go(func() { sweeper.Run(ctx, 4*b.records.leases.Beat()) })
 	running.Go(func() { presence.Run(ctx) })
 	return cancels.Close, nil
 }

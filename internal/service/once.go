@@ -62,8 +62,8 @@ func (p *parts) runOnce(ctx context.Context, host Host, source *queue.Once) (*wo
 		return nil, err
 	}
 	var settled *worker.Settlement
-	pool := worker.New(source, kept.runsOr(host.Config.Worker.ID), publisher, p.adapters.handler(host.Config), worker.Options{
-		TaskTimeout: host.Config.Worker.TaskTimeout, SettleTimeout: onceSettleTimeout, StopCause: tasks.ErrInterrupted,
+	pool := worker.New(source, kept.runsOr(host.Config.Worker.ID), publisher, p.adapters.handlerOf(host), worker.Options{
+		TaskTimeout: host.Config.Worker.TaskTimeout, Heartbeat: host.Pace.Beat(), SettleTimeout: onceSettleTimeout, StopCause: tasks.ErrInterrupted,
 		OnSettled: func(s worker.Settlement) { settled = &s },
 		Workspace: p.workspace, Redactor: host.Redactor, Log: host.Log, Metrics: worker.NewMetrics(registry),
 	})
@@ -93,7 +93,7 @@ func oncePublisher(ctx context.Context, host Host, b *bus, kept *records, reg pr
 	if kept == nil {
 		return newPublisher(b, host, "", reg), nil
 	}
-	publisher := newPublisher(b, host, topologyOf(host.Config).Events(), reg)
+	publisher := newPublisher(b, host, topologyOf(host).Events(), reg)
 	if err := covered(ctx, publisher); err != nil {
 		return nil, fmt.Errorf("failed to initialize NATS: %w", err)
 	}

@@ -36,7 +36,7 @@ func openRecords(ctx context.Context, host Host, b *bus, topology queue.Topology
 // end at the legacy subjects, as an old runner's do, there are none, and
 // Nats-Msg-Id alone keeps events single.
 func onceRecords(ctx context.Context, host Host, b *bus) (*records, error) {
-	topology := topologyOf(host.Config)
+	topology := topologyOf(host)
 	err := b.orDenied(ctx, func(ctx context.Context) error { return queue.EnsureRecords(ctx, b.js, topology) })
 	if err == nil {
 		return openRecords(ctx, host, b, topology)

@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
-	"github.com/dispatchd/dispatchd/internal/config"
 	"github.com/dispatchd/dispatchd/internal/events"
 	"github.com/dispatchd/dispatchd/internal/ops"
 	"github.com/dispatchd/dispatchd/internal/queue"
@@ -40,7 +39,7 @@ func Run(ctx context.Context, host Host) error {
 		return err
 	}
 	defer open.close()
-	s := &service{parts: open, host: host, topology: topologyOf(host.Config), registry: newRegistry(host.Version)}
+	s := &service{parts: open, host: host, topology: topologyOf(host), registry: newRegistry(host.Version)}
 	if err := queue.EnsureService(ctx, open.bus.nc, open.bus.js, s.topology); err != nil {
 		return err
 	}
@@ -128,9 +127,10 @@ func (s *service) pool(ctx context.Context, publisher *events.Publisher) (*worke
 		return nil, err
 	}
 	cfg := s.host.Config.Worker
-	pool := worker.New(source, s.records.runs, publisher, s.adapters.handler(s.host.Config), worker.Options{
+	pool := worker.New(source, s.records.runs, publisher, s.adapters.handlerOf(s.host), worker.Options{
 		Slots: cfg.Slots, TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout,
-		Supersede: matcher(cfg.Supersede), Reconnected: s.bus.reconnected,
+		Supersede: matcher(cfg.Supersede),
+		Heartbeat: s.topology.Pace.Beat(), Reconnected: s.bus.reconnected, ReconnectGrace: s.host.Pace.AckWait,
 		Workspace: s.workspace, Redactor: s.host.Redactor, Log: s.host.Log, Metrics: worker.NewMetrics(s.registry),
 	})
 	worker.RegisterOldestRunning(s.registry, pool)
@@ -163,8 +163,9 @@ func (s *service) operate(ctx context.Context) (*ops.Server, *sync.WaitGroup, er
 	return server, running, nil
 }
 
-func topologyOf(cfg config.Config) queue.Topology {
-	return queue.Topology{Prefix: cfg.NATS.StreamPrefix, Root: cfg.NATS.SubjectRoot, Replicas: cfg.NATS.StreamReplicas}
+func topologyOf(host Host) queue.Topology {
+	cfg := host.Config.NATS
+	return queue.Topology{Prefix: cfg.StreamPrefix, Root: cfg.SubjectRoot, Replicas: cfg.StreamReplicas, Pace: host.Pace}
 }
 
 func newPublisher(b *bus, host Host, stream string, reg prometheus.Registerer) *events.Publisher {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -198,7 +197,3 @@ func (p *Pool) releaseLease(ctx context.Context, a *attempt) {
 		a.log.Warn("release the lease; it ends by itself", zap.Error(err))
 	}
 }
-
-// afterReconnect is for how long a worker leaves other workers' runs alone once
-// its connection is back: they may be on their way back, too.
-const afterReconnect = 30 * time.Second

@@ -42,9 +42,11 @@ type Options struct {
 	// the newest; nil for no job.
 	Supersede func(job string) bool
 	// Reconnected returns when the connection was last lost and came back, zero
-	// where it never was. For a while after it other workers' runs are left alone:
-	// they may be on their way back, too. Nil is never.
+	// where it never was. For the grace after it other workers' runs are left
+	// alone: they may be on their way back, too. Nil is never.
 	Reconnected func() time.Time
+	// ReconnectGrace is the queue's ack wait; 30 s.
+	ReconnectGrace time.Duration
 	// OnSettled is told each settlement that this pool completed; may be nil.
 	OnSettled func(Settlement)
 
@@ -79,6 +81,7 @@ func (o Options) withDefaults() Options {
 	o.TaskTimeout = orDefault(o.TaskTimeout, 15*time.Minute)
 	o.Heartbeat = orDefault(o.Heartbeat, 8*time.Second)
 	o.StopGrace = orDefault(o.StopGrace, 4*time.Second)
+	o.ReconnectGrace = orDefault(o.ReconnectGrace, 30*time.Second)
 	if o.StopCause == nil {
 		o.StopCause = tasks.ErrShutdown
 	}
@@ -195,7 +198,7 @@ func (p *Pool) LookForCancels(ctx context.Context) {
 // respect reports whether other workers' runs are left alone now.
 func (o Options) respect() bool {
 	back := o.Reconnected()
-	return !back.IsZero() && time.Since(back) < afterReconnect
+	return !back.IsZero() && time.Since(back) < o.ReconnectGrace
 }
 
 // inflight knows the tasks in this process's slots, so that a redelivery of

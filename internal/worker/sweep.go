@@ -32,17 +32,15 @@ type Sweeper struct {
 	seen map[string]int
 }
 
-// SweepEvery is the time between two looks: longer than a lease lasts.
-const SweepEvery = 30 * time.Second
-
 // NewSweeper returns a sweeper. Nothing happens before Sweep.
 func NewSweeper(orphanage Orphanage, runs Runs, publisher Publisher, log *zap.Logger) *Sweeper {
 	return &Sweeper{orphanage: orphanage, runs: runs, publisher: publisher, log: log}
 }
 
-// Run sweeps until ctx ends.
-func (s *Sweeper) Run(ctx context.Context) {
-	ticker := time.NewTicker(SweepEvery)
+// Run sweeps until ctx ends. The time between two looks must be longer than a
+// lease lasts.
+func (s *Sweeper) Run(ctx context.Context, every time.Duration) {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
