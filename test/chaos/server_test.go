@@ -118,6 +118,7 @@ func (s *server) settled(k task) {
 	eventually(s.t, "task "+k.id+" is settled", func() bool {
 		return s.has("DISPATCH_EVENTS", "dispatch.done."+k.id) &&
 			!s.has("KV_dispatch_run", "$KV.dispatch_run."+k.id) &&
+			!s.has("KV_dispatch_lease", "$KV.dispatch_lease.target."+k.job) &&
 			!s.has("DISPATCH_TASKS", "dispatch.task."+k.kind+"."+k.job+"."+k.id)
 	})
 }
