@@ -97,14 +97,18 @@ type Nomad struct {
 
 // Vault is where build secrets come from when a task names no other place.
 type Vault struct {
-	Address string `envconfig:"VAULT_ADDR" hide:"url" desc:"address of Vault where a task names none; kept for old job files, nothing asks Vault yet"`
-	Token   Secret `envconfig:"VAULT_TOKEN" desc:"token for VAULT_ADDR; hidden in every log, not used yet"`
+	Address    string `envconfig:"VAULT_ADDR" hide:"url" desc:"address of Vault where a task names none"`
+	Token      Secret `envconfig:"VAULT_TOKEN" desc:"token for VAULT_ADDR, with which the builds of tasks without a role read their secrets; it is never sent to an address that a task named"`
+	Namespace  string `envconfig:"VAULT_NAMESPACE" desc:"namespace that every request to Vault names"`
+	CACert     string `envconfig:"VAULT_CACERT" desc:"file of the CA certificates that sign Vault's"`
+	ClientCert string `envconfig:"VAULT_CLIENT_CERT" desc:"file of our TLS client certificate for Vault"`
+	ClientKey  string `envconfig:"VAULT_CLIENT_KEY" desc:"file of its key"`
 }
 
 // Backend is the platform's HTTP API, which is told about progress.
 type Backend struct {
-	URL         string `envconfig:"BACKEND_URL" hide:"url" desc:"base URL of the platform's API; kept for old job files, nothing calls it yet"`
-	AccessToken Secret `envconfig:"ACCESS_TOKEN" desc:"token for BACKEND_URL; hidden in every log, not used yet"`
+	URL         string `envconfig:"BACKEND_URL" hide:"url" desc:"base URL of the platform's API where a task names none; it is told of each step and asked for domains"`
+	AccessToken Secret `envconfig:"ACCESS_TOKEN" desc:"token for BACKEND_URL; it is never sent to an address that a task named"`
 }
 
 // RunOnce is what Nomad's dispatch hands to run-once.

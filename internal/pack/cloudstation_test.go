@@ -39,6 +39,7 @@ func TestJobHoldsWhatItsVariablesSay(t *testing.T) {
 		"vault by policies":       {vault + "uses_kv_engine = true", []string{`policies    = ["p"]`, `secret "kv/data/p/s"`}, nil},
 		"secret path":             {vault + `secret_path = "other"`, []string{`secret "kv/data/p/other"`}, nil},
 		"secret path of its own":  {vault + `secret_path = "/team/data/x"`, []string{`secret "team/data/x"`}, nil},
+		"one version of a secret": {vault + `secret_path = "p/data/x?version=1"`, []string{`secret "p/data/x?version=1"`}, nil},
 		"shared secret":           {vault + `shared_secret_path = "all"`, []string{`secret "kv/data/p/all"`}, []string{`kv/data/p/s"`}},
 		"linked secrets":          {vault + `vault_linked_secrets = [{ prefix = "A_", secret_path = "x" }]`, []string{"A_{{ $name }}=", `secret "kv/data/p/x"`}, nil},
 		"registry":                {vault + "private_registry = \"r\"\nprivate_registry_provider = \"ecr\"", []string{`secret "kv/data/r/ecr"`, `username = "$${DISPATCHD_REGISTRY_USERNAME}"`}, nil},

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
 // The functions ct… write text into a consul-template, which Nomad's client
@@ -15,7 +17,6 @@ import (
 var (
 	envName      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	serviceLabel = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	secretPath   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@:+=~-]*(/[A-Za-z0-9_][A-Za-z0-9_.@:+=~-]*)+$`)
 	parameter    = regexp.MustCompile(`^[A-Za-z0-9*][A-Za-z0-9.*_-]*$`)
 )
 
@@ -46,7 +47,7 @@ func ctService(what, s string) (string, error) {
 
 // ctPath returns a path of Vault in quotes.
 func ctPath(what, s string) (string, error) {
-	if !secretPath.MatchString(s) {
+	if !tasks.ValidVaultPath(s) {
 		return "", refuse("%s %s is not a path in Vault", what, shown(s))
 	}
 	return `"` + s + `"`, nil
@@ -58,16 +59,6 @@ func ctParameter(name, s string) (string, error) {
 		return "", refuse("%s %s may hold letters, digits, dots, dashes and * only", name, shown(s))
 	}
 	return `"` + name + "=" + s + `"`, nil
-}
-
-// vaultPath returns where a project's secret lies: a path of its own begins
-// with kv/ or names a mount and data, any other is the project's.
-func vaultPath(project, secret string) string {
-	secret = strings.TrimPrefix(secret, "/")
-	if strings.HasPrefix(secret, "kv/") || strings.Contains(secret, "/data/") {
-		return secret
-	}
-	return "kv/data/" + project + "/" + secret
 }
 
 // placeholder is what a pattern has filled in: {{ $NAME }}, ${NAME},

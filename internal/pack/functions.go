@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
 // unavailable are the functions of nomad-pack that reach the host, its clock,
@@ -74,7 +76,7 @@ func ownFunctions() map[string]any {
 		"ctPath":         ctPath,
 		"ctParameter":    ctParameter,
 		"ctPattern":      ctPattern,
-		"vaultPath":      vaultPath,
+		"vaultPath":      tasks.VaultPath,
 		"fromBase64":     fromBase64,
 		"serviceName":    serviceName,
 		"inContainer":    inContainer,

@@ -38,6 +38,9 @@ func (m *matcher) with(patterns map[string]struct{}) *matcher {
 
 func (m *matcher) add(p []byte) {
 	key := binary.LittleEndian.Uint32(p)
+	if slices.ContainsFunc(m.byPrefix[key], func(known []byte) bool { return bytes.Equal(known, p) }) {
+		return
+	}
 	list := append(slices.Clip(m.byPrefix[key]), p)
 	slices.SortFunc(list, func(a, b []byte) int { return len(b) - len(a) })
 	m.byPrefix[key] = list

@@ -1,16 +1,20 @@
 package redact
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Mask stands where a secret stood.
 const Mask = "***"
 
-// Redactor replaces secrets by Mask. It never changes after New, so that any
-// number of goroutines may use it.
+// Redactor replaces secrets by Mask. Any number of goroutines may use it, also
+// while Add makes it hide more.
 type Redactor struct {
 	parent *Redactor
-	match  *matcher
+	match  atomic.Pointer[matcher]
 	hits   atomic.Uint64
+	adding sync.Mutex
 }
 
 // New returns a Redactor that hides the secrets, raw and encoded (see forms
@@ -18,12 +22,26 @@ type Redactor struct {
 // those of 4 and 5 bytes only as they are.
 func New(secrets ...string) *Redactor {
 	none := &matcher{byPrefix: map[uint32][][]byte{}, stubs: map[string]struct{}{}}
-	return &Redactor{match: none.with(forms(secrets))}
+	return newRedactor(nil, none.with(forms(secrets)))
+}
+
+func newRedactor(parent *Redactor, match *matcher) *Redactor {
+	r := &Redactor{parent: parent}
+	r.match.Store(match)
+	return r
 }
 
 // With returns a child that hides what r hides and more. Its hits count for r too.
 func (r *Redactor) With(more ...string) *Redactor {
-	return &Redactor{parent: r, match: r.match.with(forms(more))}
+	return newRedactor(r, r.match.Load().with(forms(more)))
+}
+
+// Add makes r hide more from now on, also in streams that were opened before.
+// It does not reach the children that With has made, nor r's parent.
+func (r *Redactor) Add(more ...string) {
+	r.adding.Lock()
+	defer r.adding.Unlock()
+	r.match.Store(r.match.Load().with(forms(more)))
 }
 
 // String returns s with each secret replaced by Mask.
@@ -49,10 +67,11 @@ func (r *Redactor) Bytes(b []byte) []byte {
 func (r *Redactor) Hits() uint64 { return r.hits.Load() }
 
 func (r *Redactor) hide(b []byte) (out []byte, hits int) {
-	if !r.match.in(b) {
+	match := r.match.Load()
+	if !match.in(b) {
 		return b, 0
 	}
-	s := scanner{match: r.match, final: true}
+	s := scanner{match: match, final: true}
 	s.scan(nil, b)
 	r.count(s.hits)
 	return s.out, s.hits

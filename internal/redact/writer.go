@@ -20,7 +20,7 @@ type Writer struct {
 
 // Writer returns a stream that passes on to w what may be seen.
 func (r *Redactor) Writer(w io.Writer) *Writer {
-	return &Writer{r: r, to: w, scan: scanner{match: r.match}}
+	return &Writer{r: r, to: w, scan: scanner{}}
 }
 
 // Write takes all of p, or fails with the error of the writer behind it. After
@@ -50,7 +50,7 @@ func (w *Writer) pass(p []byte, final bool) error {
 		return w.err
 	}
 	w.held = append(w.held, p...)
-	w.scan.final = final
+	w.scan.match, w.scan.final = w.r.match.Load(), final
 	rest := w.scan.scan(w.scan.out[:0], w.held)
 	w.held = w.held[:copy(w.held, rest)]
 	w.r.count(w.scan.hits)

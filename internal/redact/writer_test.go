@@ -3,8 +3,10 @@ package redact_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/dispatchd/dispatchd/internal/redact"
@@ -129,4 +131,46 @@ func benchmarkInput() (*redact.Redactor, string) {
 	const text = "#12 [build 4/9] RUN go build ./... ghp_abc example.org/acme/api v1.2.3 sha256:0123456789abcdef\n"
 	line := strings.Repeat(text, 1+64<<10/len(text))[:64<<10]
 	return redact.New(secrets...), line
+}
+
+func TestAddReachesOpenStreams(t *testing.T) {
+	t.Parallel()
+	r := redact.New("first-secret")
+	child := r.With()
+	var out strings.Builder
+	w := r.Writer(&out)
+	write := func(s string) {
+		if _, err := w.Write([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("second-secret ")
+	r.Add("second-secret", "second-secret")
+	write("first-secret second-")
+	write("secret c2Vjb25kLXNlY3JldA==\n")
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "second-secret *** *** ***\n"; got != want {
+		t.Errorf("wrote %q, want %q", got, want)
+	}
+	if got := child.String("second-secret"); got != "second-secret" {
+		t.Errorf("the child shows %q: Add is not to reach it", got)
+	}
+}
+
+func TestAddBesideReaders(t *testing.T) {
+	t.Parallel()
+	r := redact.New()
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			secret := fmt.Sprintf("secret-number-%d", i)
+			r.Add(secret)
+			if got := r.String(secret); got != redact.Mask {
+				t.Errorf("%s is shown as %q", secret, got)
+			}
+		})
+	}
+	all.Wait()
 }

@@ -7,6 +7,9 @@ import (
 	"os"
 	"strings"
 
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/backend"
 	"github.com/dispatchd/dispatchd/internal/buildkit"
 	"github.com/dispatchd/dispatchd/internal/config"
 	"github.com/dispatchd/dispatchd/internal/git"
@@ -15,6 +18,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/ops"
 	"github.com/dispatchd/dispatchd/internal/pack"
 	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/vault"
 	"github.com/dispatchd/dispatchd/internal/worker"
 	"github.com/dispatchd/dispatchd/packs"
 )
@@ -30,6 +34,8 @@ type adapters struct {
 	registry *buildkit.Registry
 	nomad    *nomad.Client
 	git      *git.Client
+	vault    *vault.Client
+	platform *backend.Client
 }
 
 // newAdapters makes them all. None of them connects yet: the service starts
@@ -53,8 +59,12 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up Nomad: %w", err)
 	}
+	secrets, err := newVault(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("set up Vault: %w", err)
+	}
 	registry := buildkit.NewRegistry(buildkit.RegistryOptions{InsecureRegistries: cfg.Registry.Insecure})
-	return &adapters{builder: builder, registry: registry, nomad: deployer, git: cloner}, nil
+	return &adapters{builder: builder, registry: registry, nomad: deployer, git: cloner, vault: secrets, platform: newPlatform(cfg, zap.NewNop())}, nil
 }
 
 // handlerOf is the host's own handler, or the steps over the adapters.
@@ -74,6 +84,8 @@ func (a *adapters) handler(cfg config.Config) *tasks.Handler {
 		Resolver:   a.registry,
 		Renderer:   newRenderer(),
 		Deployer:   a.nomad,
+		Secrets:    a.vault,
+		Platform:   a.platform,
 	}, policy(cfg))
 }
 
@@ -86,6 +98,7 @@ func policy(cfg config.Config) tasks.Policy {
 		RegistryHost:    cfg.Registry.CredentialHost(),
 		ServiceProvider: cfg.ServiceProvider,
 		LookupEnv:       lookupPackToken,
+		SecretsByToken:  cfg.Vault.Token.Set(),
 		Retry:           tasks.Retry{Jitter: rand.Float64},
 	}
 	if own, ok := cfg.Registry.CredentialsFor(cfg.Registry.CredentialHost()); ok {
@@ -131,4 +144,6 @@ func pushHost(cfg config.Config) string {
 func (a *adapters) close() {
 	a.registry.Close()
 	a.nomad.Close()
+	a.vault.Close()
+	a.platform.Close()
 }

@@ -26,6 +26,7 @@ func openParts(ctx context.Context, host Host) (*parts, error) {
 		b.close()
 		return nil, err
 	}
+	a.platform = newPlatform(host.Config, host.Log)
 	workspace, err := openWorkspace(host)
 	if err != nil {
 		a.close()

@@ -54,6 +54,8 @@ const (
 	ReasonSecretsDenied     Reason = "secrets_denied"
 	ReasonSecretsNotFound   Reason = "secrets_not_found"
 	ReasonSecretsDown       Reason = "secrets_unavailable"
+	ReasonSecretsInvalid    Reason = "secrets_invalid"
+	ReasonSecretsBroken     Reason = "secrets_misconfigured"
 	ReasonConfigInvalid     Reason = "config_invalid"
 	ReasonBuilderMissing    Reason = "builder_missing"
 	ReasonBuildFailed       Reason = "build_failed"
@@ -123,6 +125,8 @@ var failures = []Row{
 	{ReasonSecretsDenied, FaultUser, ClassPermanent, "Vault refused to show the build's secrets"},
 	{ReasonSecretsNotFound, FaultUser, ClassPermanent, "a secret of the build does not exist in Vault"},
 	{ReasonSecretsDown, FaultPlatform, ClassTransient, "Vault cannot be reached"},
+	{ReasonSecretsInvalid, FaultUser, ClassPermanent, "what the task says of its secrets is not valid"},
+	{ReasonSecretsBroken, FaultPlatform, ClassPermanent, "Vault cannot be used as it is set up"},
 	{ReasonConfigInvalid, FaultUser, ClassPermanent, "the deployment's configuration is not valid"},
 	{ReasonBuilderMissing, FaultPlatform, ClassPermanent, "the program that plans this kind of build is not installed"},
 	{ReasonBuildFailed, FaultUser, ClassPermanent, "the build failed"},

@@ -18,6 +18,8 @@ type Parts struct {
 	// Uploads and Secrets may be nil: then a task that needs one is unsupported.
 	Uploads Uploads
 	Secrets SecretStore
+	// Platform may be nil: then no platform is told of anything.
+	Platform Platform
 }
 
 // Policy is what an operator decides for every task.
@@ -33,6 +35,9 @@ type Policy struct {
 	ServiceProvider string
 	// LookupEnv resolves a pack registry's token of the form var.NAME.
 	LookupEnv func(name string) (string, bool)
+	// SecretsByToken is true where the environment has a Vault token: then the
+	// secrets of a task without a role are read with it.
+	SecretsByToken bool
 	// Retry says how a transient failure is retried inside one attempt.
 	Retry Retry
 }
@@ -50,6 +55,17 @@ type Attempt struct {
 	// Keep records what this attempt has reached, before the next stage begins.
 	// Nil keeps nothing.
 	Keep func(ctx context.Context, reached Checkpoint) error
+	// Redactor hides secrets in what leaves the worker; nil where nothing does.
+	Redactor Redactor
+}
+
+// Redactor hides secrets in everything that the attempt says. It is safe for
+// concurrent use.
+type Redactor interface {
+	// Add makes it hide more, from then on.
+	Add(secrets ...string)
+	// String returns the text without what is hidden.
+	String(text string) string
 }
 
 // Guard is asked right before a side effect. It returns nil while the task is
@@ -85,6 +101,10 @@ type run struct {
 	task Task
 	at   Attempt
 	rep  Reporter
+	// platform is whom the deployment may ask; nil where there is none.
+	platform PlatformSession
+	// secretsByToken is the policy's.
+	secretsByToken bool
 
 	plan         Plan
 	project      Project
@@ -131,24 +151,38 @@ func (h *Handler) Handle(ctx context.Context, t Task, at Attempt, rep Reporter) 
 	if !known {
 		return Result{}, Fail(ReasonUnsupported, fmt.Sprintf("unknown task %q", t.Kind), nil)
 	}
-	r := &run{task: t, at: at, rep: rep}
+	r := &run{task: t, at: at, rep: rep, secretsByToken: h.policy.SecretsByToken}
 	if d := t.Deploy; d != nil {
 		r.cluster = Cluster{Address: d.NomadAddress, Token: d.NomadToken}
 	}
 	r.takeUp()
+	return h.walk(ctx, steps, r)
+}
+
+// walk does the steps that the run wants, and tells the platform of them.
+func (h *Handler) walk(ctx context.Context, steps []step, r *run) (Result, error) {
+	follower := h.follow(ctx, r)
+	defer follower.close()
+	err := h.takeAll(ctx, steps, r)
+	follower.end(err, r.at.Last)
+	return r.result, err
+}
+
+// takeAll does the steps in order, up to the first error.
+func (h *Handler) takeAll(ctx context.Context, steps []step, r *run) error {
 	for _, s := range steps {
 		if !r.wants(s.stage) {
 			continue
 		}
-		rep.Stage(s.stage)
+		r.rep.Stage(s.stage)
 		if err := h.take(ctx, s, r); err != nil {
-			return r.result, err
+			return err
 		}
 		if err := r.keep(ctx, s.stage); err != nil {
-			return r.result, endedOr(ctx, err)
+			return endedOr(ctx, err)
 		}
 	}
-	return r.result, nil
+	return nil
 }
 
 // take does one step, again where that may help.
@@ -171,7 +205,7 @@ func (r *run) wants(s Stage) bool {
 	case StageConfigure:
 		return !r.hasJob()
 	case StageSecrets:
-		return builds && !r.hasJob() && len(secretPaths(r.task.Deploy)) > 0
+		return builds && !r.hasJob() && len(r.secretPaths()) > 0
 	case StageBuild:
 		return builds && !r.hasJob()
 	case StageResolve:

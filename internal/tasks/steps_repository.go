@@ -64,7 +64,8 @@ func keepsGit(d *Deploy) bool {
 
 // configure writes the deployment's HCL, reads it back, and goes on with what
 // it has read: what was parsed is what runs.
-func (h *Handler) configure(_ context.Context, r *run) error {
+func (h *Handler) configure(ctx context.Context, r *run) error {
+	h.askDomains(ctx, r)
 	r.plan = h.planFor(r)
 	text, err := h.parts.Configurer.Project(r.plan)
 	if err != nil {

@@ -148,7 +148,7 @@ func (p *Pool) execute(ctx context.Context, a *attempt) (result tasks.Result, er
 // attempt is what the steps get.
 func (p *Pool) attempt(a *attempt) tasks.Attempt {
 	return tasks.Attempt{
-		Dir: a.dir, Last: p.last(a), Guard: a.hold.guard, From: a.claim.Run().Reached,
+		Dir: a.dir, Last: p.last(a), Guard: a.hold.guard, From: a.claim.Run().Reached, Redactor: a.redactor,
 		Keep: func(ctx context.Context, reached tasks.Checkpoint) error {
 			return p.persist(ctx, a, "record what is reached", func(ctx context.Context) error {
 				return a.claim.Save(ctx, func(r *Run) { r.Reached = reached })

@@ -60,7 +60,9 @@ func deployment(id, job, tag string) task {
 		`{"task":"deploy-image","params":{"jobId":%q,"imageName":"app","imageTag":%q,"deploymentId":"d-%s","serviceId":"s-%s","deploymentJobId":7}}`, job, tag, id, id)}
 }
 
-func failing(id, job string) task { return deployment(id, job, effect.Plan{Outcome: effect.Fail, Work: 30 * time.Millisecond}.Tag()) }
+func failing(id, job string) task {
+	return deployment(id, job, effect.Plan{Outcome: effect.Fail, Work: 30 * time.Millisecond}.Tag())
+}
 
 func destroying(id, job string) task {
 	return task{id: id, kind: "destroy-job-pack", job: job, body: fmt.Sprintf(
