@@ -91,6 +91,7 @@ func (l *Leases) take(ctx context.Context, key string, to Grant) (*lease, error)
 	if err != nil {
 		return nil, fmt.Errorf("take the lease %s: %w", key, err)
 	}
+	made.fence = made.sequence
 	return made, nil
 }
 
@@ -121,6 +122,8 @@ type lease struct {
 	body   []byte
 	// sequence is that of our last write: the fence.
 	sequence uint64
+	// fence is the sequence of the write that took the lease.
+	fence uint64
 	// until is when our own clock, the monotonic one, ends the lease.
 	until atomic.Pointer[time.Time]
 }
@@ -183,6 +186,9 @@ func (l *lease) Retake(ctx context.Context) error {
 	return fmt.Errorf("retake the lease %s: refused, and no other is to be seen yet", l.key)
 }
 
+// Fence is the sequence under which the lease was taken.
+func (l *lease) Fence() uint64 { return l.fence }
+
 // Valid reports whether the server has the lease yet for certain.
 func (l *lease) Valid() bool {
 	until := l.until.Load()
@@ -242,6 +248,15 @@ func (b bundle) Retake(ctx context.Context) error {
 		}
 		return l.Retake(ctx)
 	})
+}
+
+// Fence is the latest of them.
+func (b bundle) Fence() uint64 {
+	var latest uint64
+	for _, l := range b {
+		latest = max(latest, l.fence)
+	}
+	return latest
 }
 
 // Valid reports whether all of them are.

@@ -95,7 +95,7 @@ func (c *claim) take(ctx context.Context, request worker.ClaimRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if !request.Resume {
-		err := c.first(ctx, request.New)
+		err := c.first(ctx, request)
 		if !isConflict(err) {
 			return err
 		}
@@ -107,7 +107,7 @@ func (c *claim) take(ctx context.Context, request worker.ClaimRequest) error {
 	if err != nil {
 		return err
 	}
-	return c.next(ctx, entry, request.Respect)
+	return c.next(ctx, entry, request)
 }
 
 // isMade reports whether the record is this very claim's.
@@ -123,8 +123,9 @@ func (c *claim) isMade(ctx context.Context) bool {
 }
 
 // first makes the record.
-func (c *claim) first(ctx context.Context, fresh worker.Run) error {
-	fresh.Claims, fresh.Attempts, fresh.Worker = 1, 1, c.runs.worker
+func (c *claim) first(ctx context.Context, request worker.ClaimRequest) error {
+	fresh := request.New
+	fresh.Claims, fresh.Attempts, fresh.Worker, fresh.Fence = 1, 1, c.runs.worker, request.Fence
 	rec := record{Run: fresh, Token: c.token}
 	body, err := json.Marshal(rec)
 	if err != nil {
@@ -139,7 +140,7 @@ func (c *claim) first(ctx context.Context, fresh worker.Run) error {
 }
 
 // next takes an existing record over.
-func (c *claim) next(ctx context.Context, entry jetstream.KeyValueEntry, respect bool) error {
+func (c *claim) next(ctx context.Context, entry jetstream.KeyValueEntry, request worker.ClaimRequest) error {
 	var rec record
 	if err := json.Unmarshal(entry.Value(), &rec); err != nil {
 		return fmt.Errorf("read the record: %w", err)
@@ -152,9 +153,12 @@ func (c *claim) next(ctx context.Context, entry jetstream.KeyValueEntry, respect
 		c.age = entry.Created().Sub(rec.FirstClaim)
 		return nil
 	}
-	if respect && rec.Worker != c.runs.worker {
+	foreign := request.Respect && rec.Worker != c.runs.worker
+	fenced := request.Fence > 0 && rec.Fence > request.Fence
+	if foreign || fenced {
 		return worker.ErrHeld
 	}
+	rec.Fence = max(rec.Fence, request.Fence)
 	rec.Claims++
 	rec.Attempts++
 	rec.Worker, rec.Token = c.runs.worker, c.token

@@ -342,3 +342,18 @@ func TestARunIsRespectedOnlyWhereThatIsAsked(t *testing.T) {
 		t.Errorf("claims = %d, want 3: a refused claim counts for nothing", got)
 	}
 }
+
+func TestAClaimUnderAnEarlierLeaseIsRefused(t *testing.T) {
+	t.Parallel()
+	_, one, two := newRuns(t)
+	if _, err := two.Claim(t.Context(), worker.ClaimRequest{TaskID: "id", Fence: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Claim(t.Context(), worker.ClaimRequest{TaskID: "id", Fence: 5}); !errors.Is(err, worker.ErrHeld) {
+		t.Errorf("who stalled between its lease and its claim claimed: %v, want ErrHeld", err)
+	}
+	later, err := one.Claim(t.Context(), worker.ClaimRequest{TaskID: "id", Fence: 9})
+	if err != nil || later.Run().Claims != 2 || later.Run().Fence != 9 {
+		t.Errorf("a claim under a later lease: %v", err)
+	}
+}

@@ -127,7 +127,14 @@ func (p *Pool) claim(ctx context.Context, a *attempt, resume bool) error {
 		fresh.Queue, fresh.Targets = a.delivery.Message().Subject, a.task.Targets()
 		request.New = fresh
 	}
+	request.Fence = a.lease.Fence()
 	claim, err := p.runs.Claim(ctx, request)
+	if errors.Is(err, ErrHeld) && !request.Respect && a.lease.Renew(ctx) == nil {
+		// The lease is ours still, so nobody has a later one: the numbers began
+		// anew because somebody has deleted the bucket of leases.
+		request.Fence = 0
+		claim, err = p.runs.Claim(ctx, request)
+	}
 	if err != nil {
 		return err
 	}

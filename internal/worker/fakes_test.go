@@ -165,6 +165,7 @@ func (l *fakeLease) Renew(context.Context) error {
 
 func (l *fakeLease) Retake(context.Context) error { return l.world.did("retake %s", l.id) }
 func (l *fakeLease) Valid() bool                  { return true }
+func (l *fakeLease) Fence() uint64                { return 0 }
 
 func (l *fakeLease) Release(context.Context) error { return l.world.did("release %s", l.id) }
 

@@ -92,5 +92,6 @@ var _ Lease = free{}
 
 func (free) Renew(context.Context) error   { return nil }
 func (free) Retake(context.Context) error  { return nil }
+func (free) Fence() uint64                 { return 0 }
 func (free) Valid() bool                   { return true }
 func (free) Release(context.Context) error { return nil }

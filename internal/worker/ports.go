@@ -94,6 +94,9 @@ type Lease interface {
 	// Retake takes a lease again that has ended: ErrLeaseLost where somebody
 	// else was faster.
 	Retake(ctx context.Context) error
+	// Fence grows from one holder of the targets to the next; 0 is that of a task
+	// that needs no lease.
+	Fence() uint64
 	// Valid reports whether nobody else can have the lease yet, by our own clock.
 	Valid() bool
 	// Release gives it up; one that is not ours any more is left alone.
@@ -107,7 +110,7 @@ var ErrLeaseGone = errors.New("the lease has ended")
 var ErrLeaseLost = errors.New("the lease is somebody else's")
 
 // ErrHeld is returned by Runs.Claim where the run is another worker's and was
-// to be respected.
+// to be respected, or was claimed under a later lease.
 var ErrHeld = errors.New("another worker has claimed the task")
 
 // ErrClaimLost is returned by a Claim's methods once another claim was made.
@@ -130,6 +133,9 @@ type ClaimRequest struct {
 	Resume bool
 	// Respect claims the run only where no other worker has it, else ErrHeld.
 	Respect bool
+	// Fence is that of the lease that the claim is made under: ErrHeld where the run
+	// was claimed under a later one. 0 asks for nothing.
+	Fence uint64
 	// New is what the record of a run that begins holds.
 	New Run
 }
@@ -161,6 +167,8 @@ type Run struct {
 	// HandedBack counts the tries that ended by handing the task back. Those
 	// that neither ended nor were handed back lost their worker.
 	HandedBack int `json:"handed_back,omitempty"`
+	// Fence is that of the lease under which the newest claim was made.
+	Fence uint64 `json:"fence,omitempty"`
 	// Reached is what the attempts so far have done that need not be done again.
 	Reached tasks.Checkpoint `json:"reached,omitzero"`
 	// Queue is the subject of the task's message; empty where it never was in the

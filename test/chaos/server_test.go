@@ -125,6 +125,25 @@ func (s *server) settled(k task) {
 	})
 }
 
+// claimedBy waits until the worker has claimed the task, or ended it.
+func (s *server) claimedBy(k task, p *process) {
+	s.t.Helper()
+	eventually(s.t, "task "+k.id+" is claimed by "+p.name, func() bool {
+		if s.has("DISPATCH_EVENTS", "dispatch.done."+k.id) {
+			return true
+		}
+		ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+		defer cancel()
+		handle, err := s.js.Stream(ctx, "KV_dispatch_run")
+		if err != nil {
+			return false
+		}
+		msg, err := handle.GetLastMsgForSubject(ctx, "$KV.dispatch_run."+k.id)
+		var run struct{ Worker string }
+		return err == nil && json.Unmarshal(msg.Data, &run) == nil && run.Worker == p.name
+	})
+}
+
 func (s *server) has(stream, subject string) bool {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
 	defer cancel()
