@@ -17,8 +17,18 @@ type hold struct {
 	// lose ends the attempt's work.
 	lose context.CancelCauseFunc
 
+	// gone ends once the attempt is not ours any more.
+	gone context.Context //nolint:containedctx // it is a signal, not a call's context
+	end  context.CancelFunc
+
 	mu   sync.Mutex
 	lost bool
+}
+
+func newHold(lease Lease, claim Claim, lose context.CancelCauseFunc) *hold {
+	h := &hold{lease: lease, claim: claim, lose: lose}
+	h.gone, h.end = context.WithCancel(context.Background())
+	return h
 }
 
 // renew prolongs the lease. One that has ended while NATS was away is taken
@@ -36,6 +46,7 @@ func (h *hold) renew(ctx context.Context) error {
 	}
 	if errors.Is(err, ErrLeaseLost) || errors.Is(err, ErrClaimLost) {
 		h.lost = true
+		h.end()
 		h.lose(tasks.ErrLeaseLost)
 		return ErrLeaseLost
 	}
@@ -75,6 +86,7 @@ func (h *hold) release(ctx context.Context) error {
 		return nil
 	}
 	h.lost = true
+	h.end()
 	return h.lease.Release(ctx)
 }
 

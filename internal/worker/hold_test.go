@@ -295,3 +295,16 @@ func TestARunThatNobodyWillEndIsEndedByTheSweeper(t *testing.T) {
 		})
 	}
 }
+
+func TestWhoLosesItsLeaseAtTheVeryEndDoesNotWaitForItsLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.flushHangs = true
+		h := func(context.Context, tasks.Task, tasks.Attempt, tasks.Reporter) (tasks.Result, error) {
+			w.set(func(w *world) { w.lease, w.runs["a"].Claims = worker.ErrLeaseLost, 2 })
+			return tasks.Result{}, nil
+		}
+		got := run(t, w, h, nil, &fakeDelivery{task: deployTask("a")})
+		want(t, got, "IN_PROGRESS a", "save a", "flush", "record outcome a")
+	})
+}

@@ -228,11 +228,12 @@ func (p *Pool) finish(ctx context.Context, a *attempt, outcome tasks.Outcome, la
 	p.complete(ctx, a, settlement)
 }
 
-// flush waits for the log's lines. Once the pool must stop it gets half of the
+// flush waits for the log's lines, while they may go out. Once the pool must stop it gets half of the
 // grace at most: the other half is the outcome's.
 func (p *Pool) flush(ctx, work context.Context, a *attempt) uint64 {
 	ctx, release := outlive(ctx, work, p.options.StopGrace/2)
 	defer release()
+	defer context.AfterFunc(a.hold.gone, release)()
 	last, err := a.stream.Flush(ctx)
 	if err != nil {
 		a.log.Warn("log lines were lost", zap.Uint64("last_line", last), zap.Error(err))

@@ -60,7 +60,7 @@ func (p *Pool) work(work context.Context, delivery Delivery) {
 	}
 	defer p.inflight.end(a.task.ID)
 	if ended, ours := p.acquire(work, a); ours {
-		a.hold = &hold{lease: a.lease, claim: a.claim, lose: stop}
+		a.hold = newHold(a.lease, a.claim, stop)
 		beat.keep(a.hold)
 		p.own(work, steps, a, ended)
 	}
