@@ -57,6 +57,7 @@ type Worker struct {
 	Slots        int           `envconfig:"DISPATCHD_SLOTS" default:"4" desc:"how many tasks run at a time"`
 	TaskTimeout  time.Duration `envconfig:"DISPATCHD_TASK_TIMEOUT" default:"15m" desc:"how long one task may take from its first start, retries included"`
 	DrainTimeout time.Duration `envconfig:"DISPATCHD_DRAIN_TIMEOUT" default:"25s" desc:"how long running tasks may go on after SIGTERM before they are handed back; keep it below Nomad's kill_timeout"`
+	Supersede    []string      `envconfig:"DISPATCHD_SUPERSEDE" desc:"jobs whose waiting deployments collapse into the newest, separated by commas; * in a name stands for any text. What runs already is never stopped for it"`
 	WorkDir      string        `envconfig:"DISPATCHD_WORK_DIR" shown:"dispatchd in the system's directory for temporary files" desc:"parent of the tasks' directories; an absolute path"`
 }
 

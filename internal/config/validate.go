@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -54,6 +55,10 @@ func (w Worker) problems() []error {
 	p.check(w.Slots >= 1 && w.Slots <= 1000, "DISPATCHD_SLOTS", w.Slots, "1 to 1000")
 	p.check(w.TaskTimeout >= time.Second, "DISPATCHD_TASK_TIMEOUT", w.TaskTimeout, "at least 1s")
 	p.check(w.DrainTimeout >= 0, "DISPATCHD_DRAIN_TIMEOUT", w.DrainTimeout, "0s or more")
+	for _, pattern := range w.Supersede {
+		_, err := path.Match(pattern, "")
+		p.check(err == nil && pattern != "", "DISPATCHD_SUPERSEDE", pattern, "names of jobs, with * for any text")
+	}
 	p.check(filepath.IsAbs(w.WorkDir), "DISPATCHD_WORK_DIR", w.WorkDir, "an absolute path")
 	return p
 }

@@ -21,6 +21,42 @@ type bound struct {
 	records jetstream.Stream
 	logs    string
 	until   time.Time
+	// ends is what keeps the ends of build logs, believed until endsUntil.
+	ends      keeper
+	endsUntil time.Time
+}
+
+// keeper is a stream that keeps a subject, and whether events can be fenced there.
+type keeper struct {
+	stream string
+	fenced bool
+	// why says why they cannot.
+	why string
+}
+
+// endKeeper returns what keeps the ends of build logs.
+func (p *Publisher) endKeeper(ctx context.Context, subject string) (keeper, error) {
+	p.bound.mu.Lock()
+	known, until := p.bound.ends, p.bound.endsUntil
+	p.bound.mu.Unlock()
+	if known.stream != "" && time.Now().Before(until) {
+		return known, nil
+	}
+	found, err := p.keeper(ctx, subject)
+	if err != nil {
+		return keeper{}, err
+	}
+	p.bound.mu.Lock()
+	defer p.bound.mu.Unlock()
+	p.bound.ends, p.bound.endsUntil = found, time.Now().Add(coveredFor)
+	return found, nil
+}
+
+// forgetEnds asks again next time.
+func (b *bound) forgetEnds() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ends = keeper{}
 }
 
 // recordStream returns the handle of our own stream. It never changes: its

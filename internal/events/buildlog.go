@@ -236,7 +236,7 @@ func (l *buildLog) await(ctx context.Context, idle <-chan struct{}) error {
 			return context.Cause(ctx)
 		case <-tick.C:
 		}
-		if !l.publisher.nc.IsConnected() {
+		if !l.publisher.nc.IsConnected() || !l.ours() {
 			since = time.Now()
 		} else if time.Since(since) > limit {
 			return fmt.Errorf("the server has not taken them within %s", limit)
@@ -244,22 +244,8 @@ func (l *buildLog) await(ctx context.Context, idle <-chan struct{}) error {
 	}
 }
 
-// publishEnd sends the end of the log the way its lines went, or plain where
-// their stream does not keep ends.
-func (l *buildLog) publishEnd(ctx context.Context, e worker.Event) error {
-	if !l.plain {
-		err := l.publisher.publish(ctx, "build.log.end", e)
-		if err == nil || !l.publisher.uncovered(ctx, e.Subject) {
-			return err
-		}
-	}
-	msg := message(e)
-	msg.Header.Set(nats.MsgIdHdr, e.Key)
-	if err := l.publisher.nc.PublishMsg(msg); err != nil {
-		return fmt.Errorf("publish %s: %w", e.Subject, err)
-	}
-	return l.flushConnection(ctx)
-}
+// ours reports whether the task is still ours, so that its lines may go out.
+func (l *buildLog) ours() bool { return l.about.Valid == nil || l.about.Valid() }
 
 // close ends the goroutine and waits for it.
 func (l *buildLog) close() {

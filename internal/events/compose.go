@@ -49,7 +49,7 @@ func (s *Stream) Compose(outcome tasks.Outcome) worker.Settlement {
 // record fills the settlement but for its messages.
 func (s *Stream) record(outcome tasks.Outcome) worker.Settlement {
 	settlement := worker.Settlement{
-		TaskID: s.about.Task.ID, Kind: s.about.Task.Kind, Status: worker.StatusSucceeded,
+		TaskID: s.about.Task.ID, Kind: s.about.Task.Kind, Status: worker.StatusSucceeded, Header: s.commonHeader(),
 		Attempt: s.about.Run.Attempts, Commit: outcome.Result.Commit,
 	}
 	if outcome.Result.Image.Name != "" {
@@ -108,7 +108,9 @@ func (s *Stream) event(kind, job string, body []byte, header map[string]string) 
 	if job != "" {
 		key += "." + tasks.TargetToken(job)
 	}
-	return worker.Event{Key: key, Subject: s.publisher.options.Subjects.legacy(kind), Body: body, Header: header}
+	return worker.Event{
+		Key: key, Subject: s.publisher.options.Subjects.legacy(kind), Body: body, Header: header, Since: s.about.Run.Since[kind],
+	}
 }
 
 func (s *Stream) destroyedEvents(result tasks.Result, header map[string]string) []worker.Event {

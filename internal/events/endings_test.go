@@ -24,7 +24,7 @@ func TestTheEndOfALogGoesOutPlainWhereItsStreamKeepsLinesAlone(t *testing.T) {
 	}
 	defer func() { _ = subscription.Unsubscribe() }()
 	stream := a.open(t, subject(tasks.KindDeployImage))
-	if err := stream.EndLog(t.Context(), stream.Compose(tasks.Outcome{})); err != nil {
+	if err := a.publisher.EndLog(t.Context(), stream.Compose(tasks.Outcome{})); err != nil {
 		t.Fatalf("EndLog() = %v: the task would never be acknowledged", err)
 	}
 	select {

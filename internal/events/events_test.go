@@ -50,7 +50,7 @@ func newAudience(t *testing.T, prefix string, logs bool) *audience {
 	}
 	streams := map[string][]string{
 		"BACKEND": {p + "deployment.>", p + "job.destroyed"},
-		"EVENTS":  {p + "dispatch.done.*", p + "dispatch.event.>"},
+		"EVENTS":  {p + "dispatch.done.*", p + "dispatch.event.>", p + "dispatch.cancel.*"},
 	}
 	if logs {
 		streams["LOGS"] = []string{p + "build.log.>"}
@@ -119,16 +119,16 @@ func (a *audience) open(t *testing.T, about worker.Subject) worker.Stream {
 }
 
 // tell runs a settlement through the steps of settle that are ours.
-func tell(t *testing.T, stream worker.Stream, s worker.Settlement) {
+func (a *audience) tell(t *testing.T, s worker.Settlement) {
 	t.Helper()
-	s, err := stream.End(t.Context(), s)
+	s, err := a.publisher.End(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Announce(t.Context(), s); err != nil {
+	if err := a.publisher.Announce(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.EndLog(t.Context(), s); err != nil {
+	if err := a.publisher.EndLog(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -140,7 +140,7 @@ func TestLegacyEventsByteForByte(t *testing.T) {
 	if err := stream.Started(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	tell(t, stream, stream.Compose(tasks.Outcome{Result: tasks.Result{Image: tasks.Image{Name: "r/web", Digest: "sha256:1"}}}))
+	a.tell(t, stream.Compose(tasks.Outcome{Result: tasks.Result{Image: tasks.Image{Name: "r/web", Digest: "sha256:1"}}}))
 	want := []string{
 		`staging.deployment.status.changed {"jobId":456,"status":"IN_PROGRESS"}`,
 		`staging.deployment.succeeded {"jobId":456,"type":"git_repo","deploymentId":"dep-1","serviceId":"svc-1","teamId":"team","userId":1,"ownerId":"own<&>er"}`,
@@ -197,7 +197,7 @@ func TestHeadersOfAFailure(t *testing.T) {
 	a := newAudience(t, "", true)
 	stream := a.open(t, subject(tasks.KindDeployImage, "hunter2secret"))
 	failure := &tasks.Failure{Reason: tasks.ReasonBuildFailed, Stage: tasks.StageBuild, Message: "build failed:\nwith hunter2secret " + strings.Repeat("é", 2000)}
-	tell(t, stream, stream.Compose(tasks.Outcome{Failure: failure, Result: tasks.Result{Warnings: []string{"mind the gap"}}}))
+	a.tell(t, stream.Compose(tasks.Outcome{Failure: failure, Result: tasks.Result{Warnings: []string{"mind the gap"}}}))
 	header := a.messages(t, "BACKEND")[0].Header
 	want := map[string]string{
 		"Nats-Msg-Id": "task-1.deployment.failed", "Dispatch-Task-Id": "task-1", "Dispatch-Attempt": "2",
@@ -238,7 +238,7 @@ func TestDestroyedEventsAreOneForEachJobThatIsGone(t *testing.T) {
 	about.Task.Deploy, about.Task.Destroy = nil, &tasks.Destroy{Reason: "pause_service"}
 	stream := a.open(t, about)
 	gone := []tasks.DestroyJob{{JobID: "web", ServiceID: "s1"}, {JobID: "we.b", ServiceID: "s2"}}
-	tell(t, stream, stream.Compose(tasks.Outcome{Result: tasks.Result{Destroyed: gone}}))
+	a.tell(t, stream.Compose(tasks.Outcome{Result: tasks.Result{Destroyed: gone}}))
 	want := []string{`job.destroyed {"id":"s1","reason":"pause_service"}`, `job.destroyed {"id":"s2","reason":"pause_service"}`}
 	if diff := cmp.Diff(want, a.heard(t, "BACKEND")); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
@@ -253,8 +253,8 @@ func TestSayingItAgainChangesNothing(t *testing.T) {
 	a := newAudience(t, "", true)
 	stream := a.open(t, subject(tasks.KindDeployImage))
 	s := stream.Compose(tasks.Outcome{})
-	tell(t, stream, s)
-	tell(t, stream, s)
+	a.tell(t, s)
+	a.tell(t, s)
 	if got := a.heard(t, "BACKEND"); len(got) != 1 {
 		t.Errorf("events = %q, want one", got)
 	}
@@ -267,8 +267,8 @@ func TestTheServerRefusesASecondOutcome(t *testing.T) {
 	t.Parallel()
 	a := newAudience(t, "", true)
 	first, second := a.open(t, subject(tasks.KindDeployImage)), a.open(t, subject(tasks.KindDeployImage))
-	tell(t, first, first.Compose(tasks.Outcome{}))
-	standing, err := second.End(t.Context(), second.Compose(tasks.Outcome{Failure: tasks.ErrTimeout}))
+	a.tell(t, first.Compose(tasks.Outcome{}))
+	standing, err := a.publisher.End(t.Context(), second.Compose(tasks.Outcome{Failure: tasks.ErrTimeout}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -443,7 +443,7 @@ func TestLogsWithoutAStreamGoOutPlain(t *testing.T) {
 	if _, err := stream.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.EndLog(t.Context(), stream.Compose(tasks.Outcome{})); err != nil {
+	if err := a.publisher.EndLog(t.Context(), stream.Compose(tasks.Outcome{})); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"one", "two", "three", `"status":"success"`} {

@@ -20,7 +20,7 @@ func TestALateSecretIsHiddenInLogsAndEvents(t *testing.T) {
 	if _, err := stream.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	tell(t, stream, stream.Compose(tasks.Outcome{Failure: tasks.Fail(tasks.ReasonBuildFailed, "it said late-secret", nil)}))
+	a.tell(t, stream.Compose(tasks.Outcome{Failure: tasks.Fail(tasks.ReasonBuildFailed, "it said late-secret", nil)}))
 	shown := 0
 	for _, name := range []string{"BACKEND", "EVENTS", "LOGS"} {
 		for _, msg := range a.messages(t, name) {

@@ -30,6 +30,10 @@ func (l *buildLog) send(ctx context.Context, batch []entry) {
 func (l *buildLog) sendLines(ctx context.Context, lines []*nats.Msg) {
 	wait := retryWait{next: 50 * time.Millisecond}
 	for len(lines) > 0 && ctx.Err() == nil {
+		if !l.ours() {
+			wait.pause(ctx)
+			continue
+		}
 		sent, err := l.try(ctx, lines)
 		l.publisher.options.Metrics.lines.Add(float64(sent))
 		lines = lines[sent:]
@@ -60,6 +64,9 @@ func (l *buildLog) tryStored(ctx context.Context, lines []*nats.Msg) (int, error
 	}
 	futures := make([]jetstream.PubAckFuture, 0, len(lines))
 	for _, line := range lines {
+		if !l.ours() {
+			break
+		}
 		future, err := l.publisher.js.PublishMsgAsync(line)
 		if err != nil {
 			break

@@ -28,8 +28,10 @@ type Options struct {
 	// FlushTimeout is how long a connected server may take for the last log
 	// lines; 10 s where 0. A log never keeps an outcome back for longer.
 	FlushTimeout time.Duration
-	Log          *zap.Logger
-	Metrics      *Metrics
+	// Worker is named in the run events.
+	Worker  string
+	Log     *zap.Logger
+	Metrics *Metrics
 }
 
 // Publisher publishes what happens to tasks. It is safe for concurrent use.
@@ -38,6 +40,7 @@ type Publisher struct {
 	js      jetstream.JetStream
 	options Options
 	bound   bound
+	lanes   lanes
 }
 
 var _ worker.Publisher = (*Publisher)(nil)
@@ -50,7 +53,7 @@ func NewPublisher(nc *nats.Conn, js jetstream.JetStream, options Options) *Publi
 	if options.FlushTimeout <= 0 {
 		options.FlushTimeout = 10 * time.Second
 	}
-	return &Publisher{nc: nc, js: js, options: options}
+	return &Publisher{nc: nc, js: js, options: options, lanes: lanes{bySubject: map[string]*lane{}}}
 }
 
 // Uncovered returns the legacy subjects that no stream covers.
@@ -123,8 +126,9 @@ func (p *Publisher) Duplicate(ctx context.Context, id string) {
 	p.runEvent(ctx, RunEvent{TaskID: id, Event: EventDuplicate})
 }
 
-// publish sends one message through JetStream and waits for the server to have it.
-func (p *Publisher) publish(ctx context.Context, kind string, e worker.Event, opts ...jetstream.PublishOpt) error {
+// publish sends one message through JetStream and waits for the server to have
+// it. It returns the sequence under which it stands.
+func (p *Publisher) publish(ctx context.Context, kind string, e worker.Event, opts ...jetstream.PublishOpt) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
 	msg := message(e)
@@ -135,12 +139,12 @@ func (p *Publisher) publish(ctx context.Context, kind string, e worker.Event, op
 	ack, err := p.js.PublishMsg(ctx, msg, opts...)
 	p.options.Metrics.published(kind, time.Since(began), err, ack != nil && ack.Duplicate)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
-		return fmt.Errorf("publish %s: %w", e.Subject, errUncovered)
+		return 0, fmt.Errorf("publish %s: %w", e.Subject, errUncovered)
 	}
 	if err != nil {
-		return fmt.Errorf("publish %s: %w", e.Subject, err)
+		return 0, fmt.Errorf("publish %s: %w", e.Subject, err)
 	}
-	return nil
+	return ack.Sequence, nil
 }
 
 func message(e worker.Event) *nats.Msg {

@@ -3,11 +3,8 @@ package events
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/worker"
@@ -62,18 +59,14 @@ func (p *Publisher) logStart(ctx context.Context, about worker.Subject) (logStar
 // lastLine returns the number of the last stored log line; 0 where there is none
 // or we may not read it: the run record has a number, too.
 func (p *Publisher) lastLine(ctx context.Context, stream, subject string) uint64 {
-	handle, err := p.js.Stream(ctx, stream)
-	if err != nil {
-		return 0
-	}
-	msg, err := handle.GetLastMsgForSubject(ctx, subject)
-	if err != nil {
+	msg, err := p.last(ctx, stream, subject)
+	if err != nil || msg == nil {
 		return 0
 	}
 	var line struct {
 		Sequence uint64 `json:"sequence"`
 	}
-	_ = json.Unmarshal(msg.Data, &line)
+	_ = json.Unmarshal(msg.data, &line)
 	return line.Sequence
 }
 
@@ -91,12 +84,16 @@ func (s *Stream) Stderr() io.Writer { return s.stderr }
 
 // Started publishes IN_PROGRESS and returns when the server has it.
 func (s *Stream) Started(ctx context.Context) error {
-	e := s.event(kindChanged, "", changedBody(s.about.Task), s.commonHeader())
-	if err := s.publisher.publish(ctx, kindChanged, e); err != nil {
+	e := s.startedEvent()
+	if err := s.publisher.lane(e.Subject).publish(ctx, kindChanged, e); err != nil {
 		return err
 	}
 	s.log.note(s.runEvent(EventStarted, nil))
 	return nil
+}
+
+func (s *Stream) startedEvent() worker.Event {
+	return s.event(kindChanged, "", changedBody(s.about.Task), s.commonHeader())
 }
 
 // Flush returns when every line written so far is out.
@@ -104,60 +101,6 @@ func (s *Stream) Flush(ctx context.Context) (uint64, error) {
 	s.stdout.flush()
 	s.stderr.flush()
 	return s.log.flush(ctx)
-}
-
-// End writes the terminal record where there is none yet and returns the one
-// that stands.
-func (s *Stream) End(ctx context.Context, settlement worker.Settlement) (worker.Settlement, error) {
-	p := s.publisher
-	if p.options.Stream == "" {
-		return settlement, nil
-	}
-	body, err := json.Marshal(settlement)
-	if err != nil {
-		return settlement, fmt.Errorf("write the terminal record of %s: %w", settlement.TaskID, err)
-	}
-	record := worker.Event{Subject: p.options.Subjects.Done(settlement.TaskID), Body: body, Header: s.commonHeader()}
-	err = p.publish(ctx, "terminal", record, jetstream.WithExpectLastSequencePerSubject(0))
-	if !conflict(err) {
-		return settlement, err
-	}
-	standing, err := p.Ended(ctx, settlement.TaskID)
-	if err != nil {
-		return settlement, err
-	}
-	if standing == nil {
-		// After a conflict even the leader may not show the winner at once.
-		return settlement, fmt.Errorf("write the terminal record of %s: refused, and no other is to be seen yet", settlement.TaskID)
-	}
-	return *standing, nil
-}
-
-// Announce publishes the legacy events.
-func (s *Stream) Announce(ctx context.Context, settlement worker.Settlement) error {
-	for _, e := range settlement.Events {
-		if err := s.publisher.publish(ctx, s.kindOf(e), e); err != nil {
-			return err
-		}
-	}
-	s.publisher.runEvent(ctx, s.runEvent(EventOutcome, func(e *RunEvent) {
-		e.Status, e.Stage, e.Reason = settlement.Status, settlement.Stage, settlement.Reason
-		e.Message, e.Image, e.Attempt = settlement.Message, settlement.Image, settlement.Attempt
-	}))
-	return nil
-}
-
-// kindOf keeps the metrics' label closed.
-func (s *Stream) kindOf(e worker.Event) string {
-	return e.Subject[len(s.publisher.options.Subjects.prefix):]
-}
-
-// EndLog publishes the end of the build log.
-func (s *Stream) EndLog(ctx context.Context, settlement worker.Settlement) error {
-	if settlement.LogEnd == nil {
-		return nil
-	}
-	return s.log.publishEnd(ctx, *settlement.LogEnd)
 }
 
 // Retried notes that the attempt was handed back and why.

@@ -46,6 +46,9 @@ func (s Subjects) BuildLogEnd(deploymentID string) string {
 // Done is where a task's terminal record stands.
 func (s Subjects) Done(id string) string { return s.prefix + s.root + ".done." + id }
 
+// Cancel is where somebody asks for a task's end.
+func (s Subjects) Cancel(id string) string { return s.prefix + s.root + ".cancel." + id }
+
 // Event is where a run event of a task goes; "*" as kind is every kind.
 func (s Subjects) Event(id, kind string) string {
 	return s.prefix + s.root + ".event." + id + "." + kind

@@ -46,7 +46,7 @@ func TestTheEnvironmentsTokenStaysWithItsAddress(t *testing.T) {
 		"the port is different": {tasks.Cluster{Address: foreign.URL + "/v1"}, ""},
 	} {
 		id := strings.ReplaceAll(name, " ", "-")
-		if err := client.Destroy(t.Context(), c.at, id, &reporter{}); err != nil {
+		if err := client.Destroy(t.Context(), c.at, tasks.DestroySpec{JobID: id}, &reporter{}); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		want := fmt.Sprintf("GET /v1/job/%s %s apps", id, c.want)
@@ -60,7 +60,7 @@ func TestTheEnvironmentsTokenStaysWithItsAddress(t *testing.T) {
 			t.Errorf("the foreign server saw %q", request)
 		}
 	}
-	err := client.Destroy(t.Context(), tasks.Cluster{Address: "unix:///run/nomad.sock"}, "web", &reporter{})
+	err := client.Destroy(t.Context(), tasks.Cluster{Address: "unix:///run/nomad.sock"}, tasks.DestroySpec{JobID: "web"}, &reporter{})
 	wantFailure(t, err, tasks.ReasonInvalidTask, "job web", "no http or https address")
 }
 
@@ -76,7 +76,7 @@ func TestAUnixSocketAsAddress(t *testing.T) {
 	server.Start()
 	t.Cleanup(server.Close)
 	client := f.client(t, nomad.Options{Address: "unix://" + socket, Token: "socket-token"})
-	if err := client.Destroy(t.Context(), tasks.Cluster{}, "web", &reporter{}); err != nil {
+	if err := client.Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, &reporter{}); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := f.seen()[0], "GET /v1/job/web socket-token default"; got != want {
@@ -128,7 +128,7 @@ func TestANomadThatIsNotWell(t *testing.T) {
 			start := time.Now()
 			_, err := client.Register(t.Context(), tasks.Cluster{}, tasks.JobSpec{HCL: []byte("{}"), JobID: "web", TaskID: "t"})
 			wantFailure(t, err, tasks.ReasonNomadDown, "job web")
-			err = client.Destroy(t.Context(), tasks.Cluster{}, "web", &reporter{})
+			err = client.Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, &reporter{})
 			wantFailure(t, err, tasks.ReasonNomadDown, "job web")
 			if took := time.Since(start); took > 3*time.Second {
 				t.Errorf("it took %s", took)
@@ -200,7 +200,7 @@ func TestEachCallReturnsTheCauseOfItsContext(t *testing.T) {
 	wantFailure(t, err, tasks.ReasonTimeout)
 	_, err = client.Register(ctx, tasks.Cluster{}, tasks.JobSpec{JobID: "web"})
 	wantFailure(t, err, tasks.ReasonTimeout)
-	wantFailure(t, client.Destroy(ctx, tasks.Cluster{}, "web", &reporter{}), tasks.ReasonTimeout)
+	wantFailure(t, client.Destroy(ctx, tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, &reporter{}), tasks.ReasonTimeout)
 }
 
 func TestInfo(t *testing.T) {

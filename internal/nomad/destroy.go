@@ -17,19 +17,20 @@ const destroyPoll = 250 * time.Millisecond
 // Destroy stops the job and its children, waits until none of their
 // allocations runs any more, and purges them: the parent last, so that an
 // interrupted destroy finds the rest. A job that does not exist is nil.
-func (c *Client) Destroy(ctx context.Context, at tasks.Cluster, jobID string, rep tasks.Reporter) error {
-	s, err := c.open(at, jobID)
+func (c *Client) Destroy(ctx context.Context, at tasks.Cluster, spec tasks.DestroySpec, rep tasks.Reporter) error {
+	s, err := c.open(at, spec.JobID)
 	if err != nil {
 		return err
 	}
-	d := &destroyer{s: s, out: newPrinter(rep)}
+	d := &destroyer{s: s, out: newPrinter(rep), guard: spec.Guard}
 	return s.wrap(ctx, "destroy", d.run(ctx))
 }
 
 // destroyer is one Destroy.
 type destroyer struct {
-	s   *session
-	out *printer
+	s     *session
+	out   *printer
+	guard tasks.Guard
 }
 
 func (d *destroyer) run(ctx context.Context) error {
@@ -70,6 +71,9 @@ func (d *destroyer) stop(ctx context.Context, id string) error {
 	for attempt := 1; ; attempt++ {
 		job, err := d.s.jobInfo(ctx, id)
 		if err != nil || job == nil || value(job.Stop) {
+			return err
+		}
+		if err := d.guard.Ask(ctx); err != nil {
 			return err
 		}
 		d.out.note(fmt.Sprintf("job %s: stopping version %d", id, value(job.Version)))
@@ -246,6 +250,9 @@ func (d *destroyer) purge(ctx context.Context, ids []string) error {
 		}
 		if !value(job.Stop) {
 			return d.s.fail(tasks.ReasonJobConflict, fmt.Sprintf("%s was registered again while it was destroyed", id), nil)
+		}
+		if err := d.guard.Ask(ctx); err != nil {
+			return err
 		}
 		if err := d.deregister(ctx, id, true); err != nil {
 			return err

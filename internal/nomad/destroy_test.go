@@ -26,7 +26,7 @@ func TestDestroyWaitsForTheAllocations(t *testing.T) {
 	f.setAllocs("web", alloc(reg, "a1", "running", nil, running(0)))
 	done, rep := make(chan error, 1), &reporter{}
 	client := f.client(t, nomad.Options{})
-	go func() { done <- client.Destroy(t.Context(), tasks.Cluster{}, "web", rep) }()
+	go func() { done <- client.Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, rep) }()
 	until(t, "the stop", func() bool { return strings.Contains(rep.stdout(), "1 allocations have not ended yet") })
 	f.mu.Lock()
 	stopped := len(f.jobs["web"]) > 0 && deref(f.jobs["web"][0].Stop)
@@ -50,7 +50,7 @@ func TestDestroyWaitsForTheAllocations(t *testing.T) {
 	if len(f.jobs) != 0 {
 		t.Errorf("got jobs %v, want none", f.jobs)
 	}
-	if err := client.Destroy(t.Context(), tasks.Cluster{}, "web", rep); err != nil {
+	if err := client.Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, rep); err != nil {
 		t.Errorf("destroying what is gone: %v", err)
 	}
 }
@@ -65,7 +65,7 @@ func TestDestroyDoesNotWaitForADelayedReschedule(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if err := f.client(t, nomad.Options{}).Destroy(ctx, tasks.Cluster{}, "web", &reporter{}); err != nil {
+	if err := f.client(t, nomad.Options{}).Destroy(ctx, tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, &reporter{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -81,7 +81,7 @@ func TestDestroyTakesTheChildrenAndNoOther(t *testing.T) {
 	} {
 		f.put(job)
 	}
-	if err := f.client(t, nomad.Options{}).Destroy(t.Context(), tasks.Cluster{}, "web", &reporter{}); err != nil {
+	if err := f.client(t, nomad.Options{}).Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, &reporter{}); err != nil {
 		t.Fatal(err)
 	}
 	for id, want := range map[string]bool{
@@ -98,7 +98,7 @@ func TestDestroySaysWhatIsLeft(t *testing.T) {
 	f := newFake(t)
 	reg := f.seed(webJob("service", 1))
 	f.setAllocs("web", alloc(reg, "abcdef12-3", "unknown", nil, running(0)))
-	err := f.client(t, nomad.Options{DestroyTimeout: 100 * time.Millisecond}).Destroy(t.Context(), tasks.Cluster{}, "web", &reporter{})
+	err := f.client(t, nomad.Options{DestroyTimeout: 100 * time.Millisecond}).Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, &reporter{})
 	wantFailure(t, err, tasks.ReasonDestroyIncomplete, "job web: 1 allocations did not end", "abcdef12 on node node is unknown")
 	if len(f.jobs["web"]) == 0 {
 		t.Error("the job was purged although its allocation is left")
@@ -114,7 +114,7 @@ func TestDestroyWhenNomadRefuses(t *testing.T) {
 		f.script("PUT /v1/jobs", func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "1 error occurred:\n\t* Vault used in the job but missing Vault token", http.StatusInternalServerError)
 		})
-		if err := f.client(t, nomad.Options{}).Destroy(t.Context(), tasks.Cluster{}, "web", &reporter{}); err != nil || len(f.jobs) != 0 {
+		if err := f.client(t, nomad.Options{}).Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, &reporter{}); err != nil || len(f.jobs) != 0 {
 			t.Errorf("got %v and jobs %v, want the plain stop to do it", err, f.jobs)
 		}
 	})
@@ -123,7 +123,7 @@ func TestDestroyWhenNomadRefuses(t *testing.T) {
 		f := newFake(t)
 		f.seed(webJob("service", 1))
 		f.script("PUT /v1/jobs", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Permission denied", http.StatusForbidden) })
-		err := f.client(t, nomad.Options{}).Destroy(t.Context(), tasks.Cluster{}, "web", &reporter{})
+		err := f.client(t, nomad.Options{}).Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, &reporter{})
 		wantFailure(t, err, tasks.ReasonNomadAuth, "job web")
 	})
 	t.Run("the list of children", func(t *testing.T) {
@@ -131,13 +131,13 @@ func TestDestroyWhenNomadRefuses(t *testing.T) {
 		f := newFake(t)
 		f.script("GET /v1/jobs", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Permission denied", http.StatusForbidden) })
 		client := f.client(t, nomad.Options{})
-		if err := client.Destroy(t.Context(), tasks.Cluster{}, "gone", &reporter{}); err != nil {
+		if err := client.Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: "gone"}, &reporter{}); err != nil {
 			t.Errorf("a job that does not exist: %v", err)
 		}
 		parent := webJob("batch", 1)
 		parent.ParameterizedJob = &api.ParameterizedJobConfig{}
 		f.seed(parent)
-		err := client.Destroy(t.Context(), tasks.Cluster{}, "web", &reporter{})
+		err := client.Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, &reporter{})
 		wantFailure(t, err, tasks.ReasonNomadAuth)
 	})
 }
@@ -150,6 +150,6 @@ func TestDestroyLeavesAJobThatCameBack(t *testing.T) {
 		f.put(webJob("service", 1))
 		reply(w, 1, []any{})
 	})
-	err := f.client(t, nomad.Options{}).Destroy(t.Context(), tasks.Cluster{}, "web", &reporter{})
+	err := f.client(t, nomad.Options{}).Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: "web"}, &reporter{})
 	wantFailure(t, err, tasks.ReasonJobConflict, "registered again")
 }

@@ -113,7 +113,7 @@ func TestRealDestroyWithChildren(t *testing.T) {
 		allocs = append(allocs, list[0].ID)
 	}
 	rep := &reporter{}
-	if err := b.client.Destroy(t.Context(), tasks.Cluster{}, id, rep); err != nil {
+	if err := b.client.Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: id}, rep); err != nil {
 		t.Fatalf("destroy: %v (%v)", err, tasks.AsFailure(err).Err)
 	}
 	t.Log(rep.stdout())
@@ -146,9 +146,9 @@ func TestRealDestroyWaitsForTheKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hasty.Close()
-	err = hasty.Destroy(t.Context(), tasks.Cluster{}, id, &reporter{})
+	err = hasty.Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: id}, &reporter{})
 	wantFailure(t, err, tasks.ReasonDestroyIncomplete, deployed.Allocations[0][:8], "is running")
-	if err := b.client.Destroy(t.Context(), tasks.Cluster{}, id, &reporter{}); err != nil {
+	if err := b.client.Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: id}, &reporter{}); err != nil {
 		t.Fatal(err)
 	}
 	info, _, err := b.raw.Allocations().Info(deployed.Allocations[0], nil)

@@ -55,7 +55,7 @@ func (b *bench) id(t *testing.T, name string) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if err := b.client.Destroy(ctx, tasks.Cluster{}, id, &reporter{}); err != nil {
+		if err := b.client.Destroy(ctx, tasks.Cluster{}, tasks.DestroySpec{JobID: id}, &reporter{}); err != nil {
 			t.Errorf("clean up %s: %v", id, err)
 		}
 	})
@@ -147,10 +147,10 @@ func TestRealHealthyThenSameTaskThenDestroy(t *testing.T) {
 	if err != nil || next.Resumed || next.JobVersion != reg.JobVersion+1 || third.DeploymentID == deployed.DeploymentID {
 		t.Errorf("the next task: got %+v, %+v and %v, want a new version", next, third, err)
 	}
-	if err := b.client.Destroy(t.Context(), tasks.Cluster{}, id, &reporter{}); err != nil {
+	if err := b.client.Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: id}, &reporter{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.client.Destroy(t.Context(), tasks.Cluster{}, id, &reporter{}); err != nil {
+	if err := b.client.Destroy(t.Context(), tasks.Cluster{}, tasks.DestroySpec{JobID: id}, &reporter{}); err != nil {
 		t.Errorf("destroying what is gone: %v", err)
 	}
 }

@@ -99,6 +99,9 @@ func (s *session) register(ctx context.Context, job *api.Job, spec tasks.JobSpec
 	if own, err := s.findOwn(ctx, current, spec); err != nil || own != nil {
 		return s.registration(own), err
 	}
+	if err := spec.Guard.Ask(ctx); err != nil {
+		return tasks.Registration{}, err
+	}
 	options := &api.RegisterOptions{EnforceIndex: true}
 	if current != nil {
 		options.ModifyIndex = value(current.JobModifyIndex)

@@ -139,7 +139,7 @@ func ensureConsumer(ctx context.Context, js jetstream.JetStream, t Topology) err
 	got := consumer.CachedInfo().Config
 	if got.AckPolicy != want.AckPolicy || got.AckWait != want.AckWait || got.MaxAckPending != want.MaxAckPending || got.MaxDeliver != want.MaxDeliver {
 		return fmt.Errorf("consumer %s of stream %s does not fit: it must have explicit acks, an ack wait of %s and no limits of deliveries or pending acks; delete it, and it is made anew",
-			consumerName, t.Tasks(), AckWait)
+			consumerName, t.Tasks(), want.AckWait)
 	}
 	return nil
 }

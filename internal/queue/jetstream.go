@@ -30,19 +30,26 @@ type JetStream struct {
 	js       jetstream.JetStream
 	topology Topology
 	consumer jetstream.Consumer
+	stream   jetstream.Stream
+	leases   *Leases
 }
 
 var _ worker.Queue = (*JetStream)(nil)
 
 // NewJetStream binds to the work queue, which EnsureService has made.
-func NewJetStream(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, t Topology) (*JetStream, error) {
+func NewJetStream(ctx context.Context, nc *nats.Conn, leases *Leases) (*JetStream, error) {
+	js, t := leases.js, leases.topology
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
 	consumer, err := js.Consumer(ctx, t.Tasks(), consumerName)
 	if err != nil {
 		return nil, fmt.Errorf("read consumer %s of stream %s: %w", consumerName, t.Tasks(), err)
 	}
-	return &JetStream{nc: nc, js: js, topology: t, consumer: consumer}, nil
+	stream, err := js.Stream(ctx, t.Tasks())
+	if err != nil {
+		return nil, fmt.Errorf("read stream %s: %w", t.Tasks(), err)
+	}
+	return &JetStream{nc: nc, js: js, topology: t, consumer: consumer, stream: stream, leases: leases}, nil
 }
 
 // Fetch asks for exactly one message: none waits inside a busy worker while

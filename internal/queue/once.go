@@ -17,6 +17,9 @@ type Once struct {
 	// Limit is for how long a delivery that is handed back comes again, counted
 	// from the first Fetch; 0 means for as long as the context lasts.
 	Limit time.Duration
+	// Leases are where the task's turn is taken; nil where our rights do not
+	// reach that far, and then it is always its turn.
+	Leases *Leases
 
 	task        tasks.Task
 	invalid     error
@@ -119,6 +122,18 @@ func (d *onceDelivery) Retry(_ context.Context, after time.Duration) error {
 	d.queue.release(false, after)
 	return nil
 }
+
+// Turn takes the leases of all targets. There is no order among tasks that no
+// queue holds.
+func (d *onceDelivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease, error) {
+	if d.queue.Leases == nil {
+		return bundle(nil), nil
+	}
+	return d.queue.Leases.takeAll(ctx, holder)
+}
+
+// Newer is empty: nothing waits behind the only delivery.
+func (d *onceDelivery) Newer(context.Context) (string, error) { return "", nil }
 
 // Discard ends the delivery: whoever started it reads the reason in its log.
 func (d *onceDelivery) Discard(context.Context, worker.DeadLetter) error {

@@ -41,11 +41,21 @@ func open(t *testing.T, topology queue.Topology) (*nats.Conn, jetstream.JetStrea
 	if err := queue.EnsureService(t.Context(), nc, js, topology); err != nil {
 		t.Fatal(err)
 	}
-	q, err := queue.NewJetStream(t.Context(), nc, js, topology)
+	return nc, js, another(t, nc, js, topology, "w1")
+}
+
+// another is the queue as a worker of the given name sees it.
+func another(t *testing.T, nc *nats.Conn, js jetstream.JetStream, topology queue.Topology, name string) *queue.JetStream {
+	t.Helper()
+	leases, err := queue.NewLeases(t.Context(), js, topology, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return nc, js, q
+	q, err := queue.NewJetStream(t.Context(), nc, leases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
 }
 
 const body = `{"task":"deploy-image","params":{"jobId":"web","imageName":"nginx","deploymentId":"d1","serviceId":"s1"}}`
@@ -296,7 +306,7 @@ func newRuns(t *testing.T) (jetstream.JetStream, *queue.Runs, *queue.Runs) {
 
 func claim(t *testing.T, runs *queue.Runs, id string) worker.Claim {
 	t.Helper()
-	c, err := runs.Claim(t.Context(), id, false)
+	c, err := runs.Claim(t.Context(), worker.ClaimRequest{TaskID: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +363,7 @@ func TestADeletedRunLeavesNothingBehind(t *testing.T) {
 		}
 	}
 	empty(t, js, "KV_dispatch_run")
-	if _, err := one.Claim(t.Context(), "id", true); !errors.Is(err, worker.ErrNoRun) {
+	if _, err := one.Claim(t.Context(), worker.ClaimRequest{TaskID: "id", Resume: true}); !errors.Is(err, worker.ErrNoRun) {
 		t.Errorf("resuming it: %v, want ErrNoRun", err)
 	}
 	if got := claim(t, one, "id").Run().Claims; got != 1 {

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
@@ -40,85 +42,46 @@ func NewRuns(ctx context.Context, js jetstream.JetStream, t Topology, workerID s
 // record is what the bucket holds.
 type record struct {
 	worker.Run
+	// Token is the newest claim's own: two claims of one worker differ in it.
+	Token string `json:"token,omitempty"`
 	// FirstClaim is the server's time of the first claim. It is zero in the
 	// first claim's own message, whose time it is.
 	FirstClaim time.Time `json:"first_claim,omitzero"`
 }
 
+// claimTries bounds how often a claim whose answer was lost is looked for.
+const claimTries = 3
+
 // Claim makes this worker the owner of the task's run.
-func (r *Runs) Claim(ctx context.Context, id string, resume bool) (worker.Claim, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	claim, err := r.claim(ctx, id, resume)
-	if err != nil && !errors.Is(err, worker.ErrNoRun) {
-		err = fmt.Errorf("claim the run of %s: %w", id, err)
+func (r *Runs) Claim(ctx context.Context, request worker.ClaimRequest) (worker.Claim, error) {
+	c := &claim{runs: r, id: request.TaskID, token: tasks.NewID()}
+	err := c.take(ctx, request)
+	for try := 1; err != nil && try < claimTries && !isDecided(err) && ctx.Err() == nil; try++ {
+		// The answer may be lost and the claim be made all the same: its token says.
+		request.Resume = request.Resume || c.isMade(ctx)
+		err = c.take(ctx, request)
 	}
 	if err != nil {
-		return nil, err
-	}
-	return claim, nil
-}
-
-// claim makes the record at once where it may: most tasks are claimed once, and
-// the server says where one was claimed before.
-func (r *Runs) claim(ctx context.Context, id string, resume bool) (*claim, error) {
-	if !resume {
-		made, err := r.first(ctx, id)
-		if !isConflict(err) {
-			return made, err
+		if !isDecided(err) {
+			err = fmt.Errorf("claim the run of %s: %w", request.TaskID, err)
 		}
-	}
-	entry, err := r.bucket.Get(ctx, id)
-	if errors.Is(err, jetstream.ErrKeyNotFound) && resume {
-		return nil, worker.ErrNoRun
-	}
-	if err != nil {
 		return nil, err
 	}
-	return r.next(ctx, entry)
+	return c, nil
 }
 
-// first makes the record.
-func (r *Runs) first(ctx context.Context, id string) (*claim, error) {
-	c := &claim{runs: r, id: id, rec: record{Run: worker.Run{Claims: 1, Attempts: 1, Worker: r.worker}}}
-	body, err := json.Marshal(c.rec)
-	if err != nil {
-		return nil, err
-	}
-	if c.revision, err = r.bucket.Create(ctx, id, body); err != nil {
-		return nil, err
-	}
-	made, err := c.readTime(ctx)
-	c.rec.FirstClaim = made
-	return c, err
-}
-
-// next takes an existing record over.
-func (r *Runs) next(ctx context.Context, entry jetstream.KeyValueEntry) (*claim, error) {
-	c := &claim{runs: r, id: entry.Key(), revision: entry.Revision()}
-	if err := json.Unmarshal(entry.Value(), &c.rec); err != nil {
-		return nil, fmt.Errorf("read the record: %w", err)
-	}
-	if c.rec.FirstClaim.IsZero() {
-		c.rec.FirstClaim = entry.Created()
-	}
-	err := c.save(ctx, func(run *worker.Run) {
-		run.Claims++
-		run.Attempts++
-		run.Worker = r.worker
-	})
-	if err != nil {
-		return nil, err
-	}
-	made, err := c.readTime(ctx)
-	c.age = made.Sub(c.rec.FirstClaim)
-	return c, err
+// isDecided reports an answer that asking again does not change.
+func isDecided(err error) bool {
+	return errors.Is(err, worker.ErrNoRun) || errors.Is(err, worker.ErrHeld)
 }
 
 // claim is one claim; its revision is the fence.
 type claim struct {
-	runs     *Runs
-	id       string
+	runs  *Runs
+	id    string
+	token string
+
+	mu       sync.Mutex
 	rec      record
 	revision uint64
 	age      time.Duration
@@ -126,39 +89,146 @@ type claim struct {
 
 var _ worker.Claim = (*claim)(nil)
 
+// take makes the record at once where it may: most tasks are claimed once, and
+// the server says where one was claimed before.
+func (c *claim) take(ctx context.Context, request worker.ClaimRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if !request.Resume {
+		err := c.first(ctx, request)
+		if !isConflict(err) {
+			return err
+		}
+	}
+	entry, err := c.runs.bucket.Get(ctx, c.id)
+	if errors.Is(err, jetstream.ErrKeyNotFound) && request.Resume {
+		return worker.ErrNoRun
+	}
+	if err != nil {
+		return err
+	}
+	return c.next(ctx, entry, request)
+}
+
+// isMade reports whether the record is this very claim's.
+func (c *claim) isMade(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	entry, err := c.runs.bucket.Get(ctx, c.id)
+	if err != nil {
+		return false
+	}
+	var stored record
+	return json.Unmarshal(entry.Value(), &stored) == nil && stored.Token == c.token
+}
+
+// first makes the record.
+func (c *claim) first(ctx context.Context, request worker.ClaimRequest) error {
+	fresh := request.New
+	fresh.Claims, fresh.Attempts, fresh.Worker, fresh.Fence = 1, 1, c.runs.worker, request.Fence
+	rec := record{Run: fresh, Token: c.token}
+	body, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	revision, err := c.runs.bucket.Create(ctx, c.id, body)
+	if err != nil {
+		return err
+	}
+	c.rec, c.revision = rec, revision
+	return nil
+}
+
+// next takes an existing record over.
+func (c *claim) next(ctx context.Context, entry jetstream.KeyValueEntry, request worker.ClaimRequest) error {
+	var rec record
+	if err := json.Unmarshal(entry.Value(), &rec); err != nil {
+		return fmt.Errorf("read the record: %w", err)
+	}
+	if rec.FirstClaim.IsZero() {
+		rec.FirstClaim = entry.Created()
+	}
+	c.rec, c.revision = rec, entry.Revision()
+	if rec.Token == c.token {
+		c.age = entry.Created().Sub(rec.FirstClaim)
+		return nil
+	}
+	foreign := request.Respect && rec.Worker != c.runs.worker
+	fenced := request.Fence > 0 && rec.Fence > request.Fence
+	if foreign || fenced {
+		return worker.ErrHeld
+	}
+	rec.Fence = max(rec.Fence, request.Fence)
+	rec.Claims++
+	rec.Attempts++
+	rec.Worker, rec.Token = c.runs.worker, c.token
+	if err := c.write(ctx, rec); err != nil {
+		return err
+	}
+	made, err := c.readTime(ctx)
+	c.age = made.Sub(c.rec.FirstClaim)
+	return err
+}
+
 // Run returns the record as last read or written.
-func (c *claim) Run() worker.Run { return c.rec.Run }
+func (c *claim) Run() worker.Run {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rec.Run
+}
 
 // Age is the time between the first claim and this one, by the server's clock.
 func (c *claim) Age() time.Duration { return max(c.age, 0) }
 
 // Save changes the record by compare-and-set.
 func (c *claim) Save(ctx context.Context, change func(*worker.Run)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := c.save(ctx, change); err != nil {
-		if errors.Is(err, worker.ErrClaimLost) {
-			return err
-		}
-		return fmt.Errorf("save the run of %s: %w", c.id, err)
+	err := c.save(ctx, change)
+	if err != nil && !errors.Is(err, worker.ErrClaimLost) {
+		err = fmt.Errorf("save the run of %s: %w", c.id, err)
 	}
-	return nil
+	return err
 }
 
 func (c *claim) save(ctx context.Context, change func(*worker.Run)) error {
 	next := c.rec
+	if next.FirstClaim.IsZero() {
+		made, err := c.readTime(ctx)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return c.saveAgain(ctx, change)
+		}
+		if err != nil {
+			return err
+		}
+		next.FirstClaim = made
+	}
 	change(&next.Run)
+	err := c.write(ctx, next)
+	if isConflict(err) {
+		return c.saveAgain(ctx, change)
+	}
+	return err
+}
+
+// saveAgain makes the change on top of what stands, where that is an earlier
+// write of this claim whose answer was lost.
+func (c *claim) saveAgain(ctx context.Context, change func(*worker.Run)) error {
+	if err := c.lostOrUnseen(ctx); err != nil {
+		return err
+	}
+	return c.save(ctx, change)
+}
+
+// write stores the record where its revision is still ours.
+func (c *claim) write(ctx context.Context, next record) error {
 	body, err := json.Marshal(next)
 	if err != nil {
 		return err
 	}
 	revision, err := c.runs.bucket.Update(ctx, c.id, body, c.revision)
-	if isConflict(err) {
-		if again, err := c.afterConflict(ctx, body, next); !again {
-			return err
-		}
-		return c.save(ctx, change)
-	}
 	if err != nil {
 		return err
 	}
@@ -166,38 +236,63 @@ func (c *claim) save(ctx context.Context, change func(*worker.Run)) error {
 	return nil
 }
 
-// afterConflict tells a write of our own whose answer was lost, this one or an
-// earlier one, from somebody else's claim. It returns true where the change
-// must be made again, on top of what stands.
-func (c *claim) afterConflict(ctx context.Context, body []byte, next record) (again bool, err error) {
-	entry, err := c.runs.bucket.Get(ctx, c.id)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return false, worker.ErrClaimLost
+// lostTries is how often a record that is not to be seen is looked for: right
+// after a conflict even the leader may not show what made it.
+const lostTries = 3
+
+// lostOrUnseen reads the record after a conflict. It returns nil where it is
+// this claim's, as stored now, and ErrClaimLost where it is not.
+func (c *claim) lostOrUnseen(ctx context.Context) error {
+	for try := 1; ; try++ {
+		entry, err := c.runs.bucket.Get(ctx, c.id)
+		switch {
+		case err == nil:
+			return c.adopt(entry)
+		case !errors.Is(err, jetstream.ErrKeyNotFound):
+			return err
+		case try == lostTries:
+			return worker.ErrClaimLost
+		}
+		if err := pause(ctx, time.Duration(try)*20*time.Millisecond); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return false, err
-	}
-	if string(entry.Value()) == string(body) {
-		c.rec, c.revision = next, entry.Revision()
-		return false, nil
-	}
+}
+
+// adopt goes on from the stored record where the claim is still the newest.
+func (c *claim) adopt(entry jetstream.KeyValueEntry) error {
 	var stored record
 	if err := json.Unmarshal(entry.Value(), &stored); err != nil {
-		return false, fmt.Errorf("read the record: %w", err)
+		return fmt.Errorf("read the record: %w", err)
 	}
-	if stored.Claims != c.rec.Claims || stored.Worker != c.rec.Worker {
-		return false, worker.ErrClaimLost
+	if stored.Token != c.token {
+		return worker.ErrClaimLost
 	}
 	if stored.FirstClaim.IsZero() {
-		stored.FirstClaim = c.rec.FirstClaim
+		stored.FirstClaim = entry.Created()
 	}
 	c.rec, c.revision = stored, entry.Revision()
-	return true, nil
+	return nil
+}
+
+// Holds returns nil where no other claim has been made.
+func (c *claim) Holds(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err := c.lostOrUnseen(ctx)
+	if err != nil && !errors.Is(err, worker.ErrClaimLost) {
+		err = fmt.Errorf("read the run of %s: %w", c.id, err)
+	}
+	return err
 }
 
 // Delete removes the record by its sequence: where somebody has claimed since,
 // theirs has another and stays.
 func (c *claim) Delete(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	err := c.runs.stream.DeleteMsg(ctx, c.revision)
@@ -221,6 +316,18 @@ func (c *claim) readTime(ctx context.Context) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("read the time of the claim: %w", err)
 	}
 	return msg.Time, nil
+}
+
+// pause waits, or returns the context's cause where that comes first.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // isConflict reports a compare-and-set that was refused. Replicated streams

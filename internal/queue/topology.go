@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	// AckWait is how long a delivery may go without a sign of life; a crash is
-	// noticed after it. Workers extend at a third of it.
-	AckWait = 30 * time.Second
 	// consumerName is the one durable consumer that all workers share.
 	consumerName = "dispatchd"
 	// maxWaiting is how many slots of all workers may wait for a message at once.
@@ -21,10 +18,35 @@ const (
 	// eventsAge and deadLetterAge are how long records are kept.
 	eventsAge     = 90 * 24 * time.Hour
 	deadLetterAge = 14 * 24 * time.Hour
-	// leaseTTL is less than AckWait, so that a dead worker's lease is gone when
-	// its message comes back.
-	leaseTTL = 25 * time.Second
 )
+
+// Pace is how fast workers notice each other's end. The zero value is what
+// production has; only tests have another.
+type Pace struct {
+	// AckWait is how long a delivery may go without a sign of life; 30 s.
+	AckWait time.Duration
+	// LeaseTTL is how long a lease lasts; 25 s. It is less than AckWait, so that a
+	// dead worker's lease is gone when its message comes back.
+	LeaseTTL time.Duration
+}
+
+// withDefaults fills what is not set.
+func (p Pace) withDefaults() Pace {
+	if p.AckWait <= 0 {
+		p.AckWait = 30 * time.Second
+	}
+	if p.LeaseTTL <= 0 {
+		p.LeaseTTL = 25 * time.Second
+	}
+	return p
+}
+
+// Beat is the time between two signs of life, a third of what a lease lasts.
+func (p Pace) Beat() time.Duration { return p.withDefaults().LeaseTTL / 3 }
+
+// margin is how much earlier than the server our own clock ends a lease: what
+// a renewal may be under way, and what two clocks may drift in that time.
+func (p Pace) margin() time.Duration { return p.withDefaults().LeaseTTL / 5 }
 
 // Topology names everything of ours on a NATS server.
 type Topology struct {
@@ -35,6 +57,7 @@ type Topology struct {
 	Root string
 	// Replicas is how many servers keep each stream: 1, 3 or 5.
 	Replicas int
+	Pace     Pace
 }
 
 // Tasks is the name of the work queue's stream.
@@ -101,7 +124,7 @@ func (t Topology) tasksStream() jetstream.StreamConfig {
 
 func (t Topology) consumer() jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
-		Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: AckWait,
+		Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: t.Pace.withDefaults().AckWait,
 		MaxDeliver: -1, MaxAckPending: -1, MaxWaiting: maxWaiting,
 		Description: "dispatchd: every worker fetches from here",
 	}
@@ -143,12 +166,12 @@ func (t Topology) bucketStream(bucket string, ttl time.Duration) jetstream.Strea
 
 // records are the streams that every way of running a task needs.
 func (t Topology) records() []jetstream.StreamConfig {
-	return []jetstream.StreamConfig{t.eventsStream(), t.bucketStream(t.Runs(), 0)}
+	return []jetstream.StreamConfig{t.eventsStream(), t.bucketStream(t.Runs(), 0), t.bucketStream(t.Leases(), t.Pace.withDefaults().LeaseTTL)}
 }
 
 // service are the streams that only the service needs.
 func (t Topology) service() []jetstream.StreamConfig {
-	return []jetstream.StreamConfig{t.tasksStream(), t.deadLetterStream(), t.bucketStream(t.Leases(), leaseTTL)}
+	return []jetstream.StreamConfig{t.tasksStream(), t.deadLetterStream()}
 }
 
 // taskTokens is how many tokens a task's subject has.

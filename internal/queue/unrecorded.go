@@ -25,15 +25,17 @@ func NewUnrecorded(workerID string) *Unrecorded {
 }
 
 // Claim counts an attempt.
-func (u *Unrecorded) Claim(_ context.Context, id string, resume bool) (worker.Claim, error) {
+func (u *Unrecorded) Claim(_ context.Context, request worker.ClaimRequest) (worker.Claim, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	id := request.TaskID
 	c, known := u.runs[id]
-	if !known && resume {
+	if !known && request.Resume {
 		return nil, worker.ErrNoRun
 	}
 	if !known {
-		c = &unrecordedClaim{owner: u, id: id, first: time.Now(), run: worker.Run{Worker: u.worker}}
+		c = &unrecordedClaim{owner: u, id: id, first: time.Now(), run: request.New}
+		c.run.Worker, c.run.Claims, c.run.Attempts = u.worker, 0, 0
 		u.runs[id] = c
 	}
 	c.run.Claims++
@@ -47,15 +49,27 @@ type unrecordedClaim struct {
 	id    string
 	first time.Time
 	age   time.Duration
-	run   worker.Run
+
+	mu  sync.Mutex
+	run worker.Run
 }
 
 var _ worker.Claim = (*unrecordedClaim)(nil)
 
-func (c *unrecordedClaim) Run() worker.Run    { return c.run }
+func (c *unrecordedClaim) Run() worker.Run {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.run
+}
+
 func (c *unrecordedClaim) Age() time.Duration { return c.age }
 
+// Holds is nil: nobody else can see the run.
+func (c *unrecordedClaim) Holds(context.Context) error { return nil }
+
 func (c *unrecordedClaim) Save(_ context.Context, change func(*worker.Run)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	change(&c.run)
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/upload"
 	"github.com/dispatchd/dispatchd/internal/vault"
+	"github.com/dispatchd/dispatchd/internal/worker"
 	"github.com/dispatchd/dispatchd/packs"
 )
 
@@ -79,6 +80,14 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 		builder: builder, registry: registry, nomad: deployer, git: cloner, uploads: uploads, renderer: renderer,
 		vault: secrets, platform: newPlatform(cfg, zap.NewNop()),
 	}, nil
+}
+
+// handlerOf is the host's own handler, or the steps over the adapters.
+func (a *adapters) handlerOf(host Host) worker.Handler {
+	if host.Handler != nil {
+		return host.Handler
+	}
+	return a.handler(host.Config)
 }
 
 // handler makes the steps over the adapters.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,6 +22,11 @@ type bus struct {
 	// true: somebody waits to hear of it then.
 	denied chan *natsconn.PermissionError
 	asking atomic.Bool
+	// back is when the connection came back the last time; nil where it was
+	// never lost.
+	back atomic.Pointer[time.Time]
+	// returned gets a word each time the connection comes back.
+	returned chan struct{}
 }
 
 // errDenied says that the server does not permit us what we asked for.
@@ -29,7 +35,7 @@ var errDenied = errors.New("not permitted by the NATS server")
 // connect opens the connection. Its errors begin with the words that callers of
 // run-once have always looked for.
 func connect(ctx context.Context, host Host) (*bus, error) {
-	b := &bus{denied: make(chan *natsconn.PermissionError, 1)}
+	b := &bus{denied: make(chan *natsconn.PermissionError, 1), returned: make(chan struct{}, 1)}
 	nc, err := natsconn.Connect(ctx, b.options(host))
 	if err != nil {
 		return nil, err
@@ -51,7 +57,15 @@ func (b *bus) options(host Host) natsconn.Options {
 		OnDisconnect: func(err error) {
 			log.Warn("the connection to NATS is lost; work goes on and waits for it", zap.Error(err))
 		},
-		OnReconnect: func() { log.Info("the connection to NATS is back") },
+		OnReconnect: func() {
+			now := time.Now()
+			b.back.Store(&now)
+			select {
+			case b.returned <- struct{}{}:
+			default:
+			}
+			log.Info("the connection to NATS is back")
+		},
 		OnError: func(err error) {
 			var denied *natsconn.PermissionError
 			if errors.As(err, &denied) && b.asking.Load() {
@@ -60,6 +74,26 @@ func (b *bus) options(host Host) natsconn.Options {
 			}
 			log.Warn("NATS", zap.Error(err))
 		},
+	}
+}
+
+// reconnected returns when the connection came back the last time.
+func (b *bus) reconnected() time.Time {
+	if back := b.back.Load(); back != nil {
+		return *back
+	}
+	return time.Time{}
+}
+
+// onReturn calls do each time the connection has come back, until ctx ends.
+func (b *bus) onReturn(ctx context.Context, do func(context.Context)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.returned:
+			do(ctx)
+		}
 	}
 }
 

@@ -10,7 +10,9 @@ import (
 
 	"github.com/dispatchd/dispatchd/internal/config"
 	"github.com/dispatchd/dispatchd/internal/logging"
+	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
 // Host is what a program gives to the parts: who we are and where logs go.
@@ -19,6 +21,11 @@ type Host struct {
 	Version  Version
 	Log      *zap.Logger
 	Redactor *redact.Redactor
+	// Pace is how fast workers notice each other's end; zero but in tests.
+	Pace queue.Pace
+	// Handler carries out tasks in the place of the adapters' steps; nil but in
+	// tests of what stands around them.
+	Handler worker.Handler
 }
 
 // Version names the build.

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
 
 	"github.com/dispatchd/dispatchd/internal/config"
+	"github.com/dispatchd/dispatchd/internal/events"
 	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/worker"
@@ -52,22 +53,33 @@ func decodeMeta(env config.RunOnce) (tasks.Task, error) {
 
 func (p *parts) runOnce(ctx context.Context, host Host, source *queue.Once) (*worker.Settlement, error) {
 	registry := prometheus.NewRegistry()
-	runs, stream, err := records(ctx, host, p.bus)
+	kept, err := onceRecords(ctx, host, p.bus)
 	if err != nil {
 		return nil, err
 	}
-	publisher := newPublisher(p.bus, host, stream, registry)
-	if stream != "" {
-		if err := covered(ctx, publisher); err != nil {
-			return nil, fmt.Errorf("failed to initialize NATS: %w", err)
-		}
+	publisher, err := oncePublisher(ctx, host, p.bus, kept, registry)
+	if err != nil {
+		return nil, err
 	}
 	var settled *worker.Settlement
-	pool := worker.New(source, runs, publisher, p.adapters.handler(host.Config), worker.Options{
-		TaskTimeout: host.Config.Worker.TaskTimeout, SettleTimeout: onceSettleTimeout, StopCause: tasks.ErrInterrupted,
+	pool := worker.New(source, kept.runsOr(host.Config.Worker.ID), publisher, p.adapters.handlerOf(host), worker.Options{
+		TaskTimeout: host.Config.Worker.TaskTimeout, Heartbeat: host.Pace.Beat(), SettleTimeout: onceSettleTimeout, StopCause: tasks.ErrInterrupted,
 		OnSettled: func(s worker.Settlement) { settled = &s },
 		Workspace: p.workspace, Redactor: host.Redactor, Log: host.Log, Metrics: worker.NewMetrics(registry),
 	})
+	if kept != nil {
+		source.Leases = kept.leases
+		background, stop := context.WithCancel(context.WithoutCancel(ctx))
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer stop()
+		beside := beside{bus: p.bus, records: kept, publisher: publisher, pool: pool, host: host, info: oncePresence(host, pool)}
+		unheard, err := beside.start(background, &running)
+		if err != nil {
+			return nil, err
+		}
+		defer unheard()
+	}
 	pool.Run(ctx)
 	if settled == nil {
 		return nil, ErrUndelivered
@@ -75,21 +87,17 @@ func (p *parts) runOnce(ctx context.Context, host Host, source *queue.Once) (*wo
 	return settled, nil
 }
 
-// records are the run records and the stream of terminal records. Where our
-// rights end at the legacy subjects, as an old runner's do, there are none, and
-// Nats-Msg-Id alone keeps events single.
-func records(ctx context.Context, host Host, b *bus) (worker.Runs, string, error) {
-	topology := topologyOf(host.Config)
-	err := b.orDenied(ctx, func(ctx context.Context) error { return queue.EnsureRecords(ctx, b.js, topology) })
-	if err == nil {
-		runs, bindErr := queue.NewRuns(ctx, b.js, topology, host.Config.Worker.ID)
-		return runs, topology.Events(), bindErr
+// oncePublisher refuses to start where an event would have no stream, if we may
+// ask that.
+func oncePublisher(ctx context.Context, host Host, b *bus, kept *records, reg prometheus.Registerer) (*events.Publisher, error) {
+	if kept == nil {
+		return newPublisher(b, host, "", reg), nil
 	}
-	if errors.Is(err, errDenied) {
-		host.Log.Warn("these NATS credentials may only publish events: the task runs without a run record and a terminal record, and is deduplicated by Nats-Msg-Id alone", zap.Error(err))
-		return queue.NewUnrecorded(host.Config.Worker.ID), "", nil
+	publisher := newPublisher(b, host, topologyOf(host).Events(), reg)
+	if err := covered(ctx, publisher); err != nil {
+		return nil, fmt.Errorf("failed to initialize NATS: %w", err)
 	}
-	return nil, "", fmt.Errorf("failed to initialize NATS: %w", err)
+	return publisher, nil
 }
 
 // settledError is the failure of a settlement, as an error.

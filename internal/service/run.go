@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
-	"github.com/dispatchd/dispatchd/internal/config"
 	"github.com/dispatchd/dispatchd/internal/events"
 	"github.com/dispatchd/dispatchd/internal/ops"
 	"github.com/dispatchd/dispatchd/internal/queue"
@@ -38,7 +39,7 @@ func Run(ctx context.Context, host Host) error {
 		return err
 	}
 	defer open.close()
-	s := &service{parts: open, host: host, topology: topologyOf(host.Config), registry: newRegistry(host.Version)}
+	s := &service{parts: open, host: host, topology: topologyOf(host), registry: newRegistry(host.Version)}
 	if err := queue.EnsureService(ctx, open.bus.nc, open.bus.js, s.topology); err != nil {
 		return err
 	}
@@ -51,11 +52,19 @@ type service struct {
 	host     Host
 	topology queue.Topology
 	registry *prometheus.Registry
+	records  *records
 }
 
 func (s *service) run(ctx context.Context) error {
 	publisher := newPublisher(s.bus, s.host, s.topology.Events(), s.registry)
 	if err := covered(ctx, publisher); err != nil {
+		return err
+	}
+	if err := s.saySingle(ctx, publisher); err != nil {
+		return err
+	}
+	var err error
+	if s.records, err = openRecords(ctx, s.host, s.bus, s.topology); err != nil {
 		return err
 	}
 	pool, err := s.pool(ctx, publisher)
@@ -68,6 +77,12 @@ func (s *service) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	beside := beside{bus: s.bus, records: s.records, publisher: publisher, pool: pool, host: s.host, info: s.presence(ctx, pool)}
+	unheard, err := beside.start(background, running)
+	if err != nil {
+		return err
+	}
+	defer unheard()
 	s.host.Log.Info("ready for tasks", zap.String("worker", s.host.Config.Worker.ID),
 		zap.Int("slots", s.host.Config.Worker.Slots), zap.String("http", server.Addr()))
 	pool.Run(ctx)
@@ -92,22 +107,45 @@ func covered(ctx context.Context, publisher *events.Publisher) error {
 	return nil
 }
 
-func (s *service) pool(ctx context.Context, publisher *events.Publisher) (*worker.Pool, error) {
-	source, err := queue.NewJetStream(ctx, s.bus.nc, s.bus.js, s.topology)
+// saySingle logs where a legacy event may stand twice after a crash: where its
+// stream does not keep what is needed to see that it stands already.
+func (s *service) saySingle(ctx context.Context, publisher *events.Publisher) error {
+	unfenced, err := publisher.Unfenced(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	runs, err := queue.NewRuns(ctx, s.bus.js, s.topology, s.host.Config.Worker.ID)
+	for subject, why := range unfenced {
+		s.host.Log.Warn("events on this subject are kept single by Nats-Msg-Id alone; see docs/guarantees.md",
+			zap.String("subject", subject), zap.String("why", why))
+	}
+	return nil
+}
+
+func (s *service) pool(ctx context.Context, publisher *events.Publisher) (*worker.Pool, error) {
+	source, err := queue.NewJetStream(ctx, s.bus.nc, s.records.leases)
 	if err != nil {
 		return nil, err
 	}
 	cfg := s.host.Config.Worker
-	pool := worker.New(source, runs, publisher, s.adapters.handler(s.host.Config), worker.Options{
-		Slots: cfg.Slots, TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Heartbeat: queue.AckWait / 3,
+	pool := worker.New(source, s.records.runs, publisher, s.adapters.handlerOf(s.host), worker.Options{
+		Slots: cfg.Slots, TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout,
+		Supersede: matcher(cfg.Supersede),
+		Heartbeat: s.topology.Pace.Beat(), Reconnected: s.bus.reconnected, ReconnectGrace: s.host.Pace.AckWait,
 		Workspace: s.workspace, Redactor: s.host.Redactor, Log: s.host.Log, Metrics: worker.NewMetrics(s.registry),
 	})
 	worker.RegisterOldestRunning(s.registry, pool)
 	return pool, nil
+}
+
+// matcher returns whether one of the patterns fits a name. They were checked
+// when the settings were read.
+func matcher(patterns []string) func(string) bool {
+	return func(name string) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool {
+			fits, err := path.Match(pattern, name)
+			return err == nil && fits
+		})
+	}
 }
 
 // operate opens the HTTP port and starts what stands behind it.
@@ -125,14 +163,15 @@ func (s *service) operate(ctx context.Context) (*ops.Server, *sync.WaitGroup, er
 	return server, running, nil
 }
 
-func topologyOf(cfg config.Config) queue.Topology {
-	return queue.Topology{Prefix: cfg.NATS.StreamPrefix, Root: cfg.NATS.SubjectRoot, Replicas: cfg.NATS.StreamReplicas}
+func topologyOf(host Host) queue.Topology {
+	cfg := host.Config.NATS
+	return queue.Topology{Prefix: cfg.StreamPrefix, Root: cfg.SubjectRoot, Replicas: cfg.StreamReplicas, Pace: host.Pace}
 }
 
 func newPublisher(b *bus, host Host, stream string, reg prometheus.Registerer) *events.Publisher {
 	return events.NewPublisher(b.nc, b.js, events.Options{
 		Subjects: events.NewSubjects(host.Config.NATS.StreamPrefix, host.Config.NATS.SubjectRoot),
-		Stream:   stream, Log: host.Log, Metrics: events.NewMetrics(reg),
+		Stream:   stream, Worker: host.Config.Worker.ID, Log: host.Log, Metrics: events.NewMetrics(reg),
 	})
 }
 

@@ -97,7 +97,7 @@ func NewClient(ctx context.Context, host Host) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	topology := topologyOf(host.Config)
+	topology := topologyOf(host)
 	return &Client{
 		host: host, bus: b, topology: topology,
 		subjects: events.NewSubjects(host.Config.NATS.StreamPrefix, host.Config.NATS.SubjectRoot),

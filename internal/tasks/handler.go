@@ -50,6 +50,13 @@ type Attempt struct {
 	Dir string
 	// Last is true where a transient failure will not be tried again.
 	Last bool
+	// Guard is asked before each side effect; nil allows everything.
+	Guard Guard
+	// From is what earlier attempts have reached: the task goes on from there.
+	From Checkpoint
+	// Keep records what this attempt has reached, before the next stage begins.
+	// Nil keeps nothing.
+	Keep func(ctx context.Context, reached Checkpoint) error
 	// Redactor hides secrets in what leaves the worker; nil where nothing does.
 	Redactor Redactor
 }
@@ -61,6 +68,19 @@ type Redactor interface {
 	Add(secrets ...string)
 	// String returns the text without what is hidden.
 	String(text string) string
+}
+
+// Guard is asked right before a side effect. It returns nil while the task is
+// ours, ErrLeaseLost once it is somebody else's, and waits where nobody can
+// tell.
+type Guard func(ctx context.Context) error
+
+// Ask asks the guard; a nil one allows.
+func (g Guard) Ask(ctx context.Context) error {
+	if g == nil {
+		return nil
+	}
+	return g(ctx)
 }
 
 // Handler carries out tasks: each kind is a list of steps.
@@ -135,7 +155,18 @@ func (h *Handler) Handle(ctx context.Context, t Task, at Attempt, rep Reporter) 
 	if !known {
 		return Result{}, Fail(ReasonUnsupported, fmt.Sprintf("unknown task %q", t.Kind), nil)
 	}
-	return h.walk(ctx, steps, &run{task: t, at: at, rep: rep, secretsByToken: h.policy.SecretsByToken})
+	r := h.newRun(t, at, rep)
+	r.takeUp()
+	return h.walk(ctx, steps, r)
+}
+
+// newRun is the state in which an attempt begins.
+func (h *Handler) newRun(t Task, at Attempt, rep Reporter) *run {
+	r := &run{task: t, at: at, rep: rep, secretsByToken: h.policy.SecretsByToken}
+	if d := t.Deploy; d != nil {
+		r.cluster = Cluster{Address: d.NomadAddress, Token: d.NomadToken}
+	}
+	return r
 }
 
 // walk does the steps that the run wants, and tells the platform of them.
@@ -157,6 +188,9 @@ func (h *Handler) takeAll(ctx context.Context, steps []step, r *run) error {
 		if err := h.take(ctx, s, r); err != nil {
 			return err
 		}
+		if err := r.keep(ctx, s.stage); err != nil {
+			return endedOr(ctx, err)
+		}
 	}
 	return nil
 }
@@ -174,14 +208,21 @@ func (h *Handler) take(ctx context.Context, s step, r *run) error {
 // has not asks nobody and leaves no stage behind.
 func (r *run) wants(s Stage) bool {
 	noopDeploy := r.task.Deploy != nil && r.task.Deploy.Deployer == DeployerNoop
+	builds := r.plan.Builder != BuilderNoop && !r.hasImage()
 	switch s {
+	case StageClone:
+		return !r.hasImage() && !r.hasJob()
+	case StageConfigure:
+		return !r.hasJob()
 	case StageSecrets:
-		return r.plan.Builder != BuilderNoop && len(r.secretPaths()) > 0
+		return builds && !r.hasJob() && len(r.secretPaths()) > 0
 	case StageBuild:
-		return r.plan.Builder != BuilderNoop
+		return builds && !r.hasJob()
 	case StageResolve:
-		return !noopDeploy && r.image.Digest == ""
-	case StageRender, StageRegister, StageWatch, StagePlan:
+		return !noopDeploy && !r.hasJob() && r.image.Digest == ""
+	case StageRender, StageRegister:
+		return !noopDeploy && !r.hasJob()
+	case StageWatch, StagePlan:
 		return !noopDeploy
 	default:
 		return true

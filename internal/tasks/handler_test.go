@@ -101,7 +101,10 @@ func (p *parts) Info(context.Context, tasks.Cluster) (tasks.ClusterInfo, error) 
 	return tasks.ClusterInfo{Consul: true, VaultByRole: true}, nil
 }
 
-func (p *parts) Register(_ context.Context, _ tasks.Cluster, spec tasks.JobSpec) (tasks.Registration, error) {
+func (p *parts) Register(ctx context.Context, _ tasks.Cluster, spec tasks.JobSpec) (tasks.Registration, error) {
+	if err := spec.Guard.Ask(ctx); err != nil {
+		return tasks.Registration{}, err
+	}
 	return tasks.Registration{JobID: spec.JobID}, p.ask("register " + spec.JobID + " " + spec.TaskID)
 }
 
@@ -109,8 +112,11 @@ func (p *parts) Watch(context.Context, tasks.Cluster, tasks.Registration, tasks.
 	return tasks.Deployed{}, p.ask("watch")
 }
 
-func (p *parts) Destroy(_ context.Context, _ tasks.Cluster, job string, _ tasks.Reporter) error {
-	return p.ask("destroy " + job)
+func (p *parts) Destroy(ctx context.Context, _ tasks.Cluster, spec tasks.DestroySpec, _ tasks.Reporter) error {
+	if err := spec.Guard.Ask(ctx); err != nil {
+		return err
+	}
+	return p.ask("destroy " + spec.JobID)
 }
 
 // listener keeps the stages and the log.
@@ -386,7 +392,7 @@ type lastBreath struct {
 	stop context.CancelCauseFunc
 }
 
-func (l lastBreath) Destroy(context.Context, tasks.Cluster, string, tasks.Reporter) error {
+func (l lastBreath) Destroy(context.Context, tasks.Cluster, tasks.DestroySpec, tasks.Reporter) error {
 	l.stop(tasks.ErrTimeout)
 	return nil
 }

@@ -110,7 +110,8 @@ func (h *Handler) PreviewLocal(ctx context.Context, l Local) (Preview, error) {
 // HandleLocal carries out the goal of a local project, as Handle does a task.
 // The attempt's directory takes what is generated.
 func (h *Handler) HandleLocal(ctx context.Context, l Local, at Attempt, rep Reporter) (Result, error) {
-	r := &run{task: l.task(), local: &l, at: at, rep: rep, secretsByToken: h.policy.SecretsByToken}
+	r := h.newRun(l.task(), at, rep)
+	r.local = &l
 	err := h.takeAll(ctx, h.localSteps(l.Goal), r)
 	return r.result, err
 }

@@ -266,6 +266,15 @@ type JobSpec struct {
 	// TaskID is written to the job's meta as dispatchd.task_id; a job that
 	// carries it already is not registered again.
 	TaskID string
+	// Guard is asked between reading the job's index and writing with it.
+	Guard Guard
+}
+
+// DestroySpec names a job to remove.
+type DestroySpec struct {
+	JobID string
+	// Guard is asked between reading the job's index and writing with it.
+	Guard Guard
 }
 
 // Registration is a job that Nomad has accepted.
@@ -304,5 +313,5 @@ type Deployer interface {
 	Watch(ctx context.Context, at Cluster, reg Registration, rep Reporter) (Deployed, error)
 	// Destroy stops a job, its children too, and returns when its allocations
 	// are gone and the job is purged. A job that does not exist is nil.
-	Destroy(ctx context.Context, at Cluster, jobID string, rep Reporter) error
+	Destroy(ctx context.Context, at Cluster, spec DestroySpec, rep Reporter) error
 }

@@ -34,7 +34,6 @@ func (h *Handler) render(ctx context.Context, r *run) error {
 		return Fail(ReasonInternal, "", err)
 	}
 	d := r.task.Deploy
-	r.cluster = Cluster{Address: d.NomadAddress, Token: d.NomadToken}
 	info, err := h.parts.Deployer.Info(ctx, r.cluster)
 	if err != nil {
 		return err
@@ -73,7 +72,7 @@ func (h *Handler) register(ctx context.Context, r *run) error {
 
 // spec is the rendered job.
 func (r *run) spec() JobSpec {
-	return JobSpec{HCL: r.job, JobID: r.project.Deploy.DeploymentName, TaskID: r.task.ID}
+	return JobSpec{HCL: r.job, JobID: r.project.Deploy.DeploymentName, TaskID: r.task.ID, Guard: r.at.Guard}
 }
 
 // watch follows the job until it is healthy.

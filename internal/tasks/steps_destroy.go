@@ -22,6 +22,9 @@ func (h *Handler) destroy(ctx context.Context, r *run) error {
 			return context.Cause(ctx)
 		}
 		failure := AsFailure(err)
+		if failure.Row().Class == ClassLeaseLost {
+			return failure
+		}
 		r.result.Undestroyed = append(r.result.Undestroyed, Undestroyed{Job: job, Failure: failure})
 		r.warn("job %s is not destroyed: %s", job.JobID, failure.Message)
 		if failure.Row().Retryable() {
@@ -37,6 +40,6 @@ func (h *Handler) destroy(ctx context.Context, r *run) error {
 func (h *Handler) destroyOne(ctx context.Context, r *run, job DestroyJob) error {
 	at := Cluster{Address: job.NomadAddress, Token: job.NomadToken}
 	return h.policy.Retry.run(ctx, r.rep.Stderr(), func(ctx context.Context) error {
-		return h.parts.Deployer.Destroy(ctx, at, job.JobID, r.rep)
+		return h.parts.Deployer.Destroy(ctx, at, DestroySpec{JobID: job.JobID, Guard: r.at.Guard}, r.rep)
 	})
 }

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -80,11 +81,18 @@ func (h *Handler) configure(ctx context.Context, r *run) error {
 	if r.project, err = h.parts.Configurer.ParseProject(text); err != nil {
 		return err
 	}
-	r.image = Image{Name: r.project.Build.Name, Tag: r.project.Build.Tag}
-	if r.project.Registry != nil {
-		r.image.Name, r.image.Tag = r.project.Registry.Image, r.project.Registry.Tag
+	if !r.hasImage() {
+		r.image = r.project.image()
 	}
 	return h.writeVariables(r)
+}
+
+// image is the one that the project names.
+func (p Project) image() Image {
+	if p.Registry != nil {
+		return Image{Name: p.Registry.Image, Tag: p.Registry.Tag}
+	}
+	return Image{Name: p.Build.Name, Tag: p.Build.Tag}
 }
 
 // writeVariables writes vars.hcl for the image as far as it is known.
@@ -99,6 +107,9 @@ func (h *Handler) writeVariables(r *run) error {
 
 // build makes the image and, unless the task says otherwise, pushes it.
 func (h *Handler) build(ctx context.Context, r *run) error {
+	if err := r.at.Guard.Ask(ctx); err != nil {
+		return err
+	}
 	b := r.project.Build
 	image, err := h.parts.Builder.Build(ctx, BuildRequest{
 		Builder:        b.Use,
@@ -142,7 +153,7 @@ func (h *Handler) planFor(r *run) Plan {
 	if !r.task.Kind.FromRepository() {
 		return plan
 	}
-	plan.Builder = d.Build.Builder
+	plan.Builder = cmp.Or(r.at.From.Builder, d.Build.Builder)
 	if plan.Builder == BuilderDetect {
 		plan.Builder = detectBuilder(r)
 	}

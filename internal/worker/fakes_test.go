@@ -33,12 +33,16 @@ type world struct {
 	flushHangs bool
 	// fail makes a verb fail as often as it says.
 	fail map[string]int
+	// lease is what renewing a lease answers.
+	lease error
+	// cancelled are the ids whose end was asked for.
+	cancelled map[string]bool
 	// log is what was written to the task's error output.
 	log bytes.Buffer
 }
 
 func newWorld() *world {
-	return &world{runs: map[string]*worker.Run{}, terminal: map[string]worker.Settlement{}, added: make(chan struct{}, 100), fail: map[string]int{}}
+	return &world{runs: map[string]*worker.Run{}, terminal: map[string]worker.Settlement{}, added: make(chan struct{}, 100), fail: map[string]int{}, cancelled: map[string]bool{}}
 }
 
 var errFake = errors.New("made to fail")
@@ -103,9 +107,20 @@ type fakeDelivery struct {
 	task    tasks.Task
 	invalid error
 	extends int
+	// blocked is who goes first, newer what waits behind.
+	blocked *worker.BlockedError
+	newer   string
+	// once is true for a delivery that no queue brings again; number counts it.
+	once   bool
+	number int
 }
 
-func (d *fakeDelivery) Message() worker.Message     { return worker.Message{Deliveries: 1} }
+func (d *fakeDelivery) Message() worker.Message {
+	if d.once {
+		return worker.Message{Deliveries: 1}
+	}
+	return worker.Message{Deliveries: max(d.number, 1), Subject: "dispatch.task.deploy-image.web." + d.task.ID}
+}
 func (d *fakeDelivery) Decode() (tasks.Task, error) { return d.task, d.invalid }
 func (d *fakeDelivery) Extend(context.Context) error {
 	d.world.mu.Lock()
@@ -126,8 +141,37 @@ func (d *fakeDelivery) Discard(_ context.Context, why worker.DeadLetter) error {
 	return d.world.did("discard %s", why.Reason)
 }
 
+// Turn is given unless the test says who goes first.
+func (d *fakeDelivery) Turn(_ context.Context, holder worker.Holder) (worker.Lease, error) {
+	if d.blocked != nil {
+		return nil, d.blocked
+	}
+	return &fakeLease{world: d.world, id: holder.TaskID}, nil
+}
+
+func (d *fakeDelivery) Newer(context.Context) (string, error) { return d.newer, nil }
+
+// fakeLease is lost, or gone, where the test says so.
+type fakeLease struct {
+	world *world
+	id    string
+}
+
+func (l *fakeLease) Renew(context.Context) error {
+	l.world.mu.Lock()
+	defer l.world.mu.Unlock()
+	return l.world.lease
+}
+
+func (l *fakeLease) Retake(context.Context) error { return l.world.did("retake %s", l.id) }
+func (l *fakeLease) Valid() bool                  { return true }
+func (l *fakeLease) Fence() uint64                { return 0 }
+
+func (l *fakeLease) Release(context.Context) error { return l.world.did("release %s", l.id) }
+
 // Claim implements worker.Runs.
-func (w *world) Claim(_ context.Context, id string, resume bool) (worker.Claim, error) {
+func (w *world) Claim(_ context.Context, request worker.ClaimRequest) (worker.Claim, error) {
+	id, resume := request.TaskID, request.Resume
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.fail["claim"] > 0 {
@@ -138,8 +182,13 @@ func (w *world) Claim(_ context.Context, id string, resume bool) (worker.Claim, 
 	if !open && resume {
 		return nil, worker.ErrNoRun
 	}
+	if request.Respect && open && run.Worker != "" {
+		return nil, worker.ErrHeld
+	}
 	if !open {
-		run = &worker.Run{}
+		fresh := request.New
+		run = &fresh
+		run.Claims, run.Attempts = 0, 0
 		w.runs[id] = run
 	}
 	run.Claims++
@@ -153,6 +202,15 @@ type fakeClaim struct {
 	run    worker.Run
 	number int
 	age    time.Duration
+}
+
+func (c *fakeClaim) Holds(context.Context) error {
+	c.world.mu.Lock()
+	defer c.world.mu.Unlock()
+	if stored, open := c.world.runs[c.id]; !open || stored.Claims != c.number {
+		return worker.ErrClaimLost
+	}
+	return nil
 }
 
 func (c *fakeClaim) Run() worker.Run    { return c.run }
@@ -200,6 +258,17 @@ func (w *world) Ended(_ context.Context, id string) (*worker.Settlement, error) 
 
 func (w *world) Duplicate(_ context.Context, id string) { _ = w.did("duplicate %s", id) }
 
+func (w *world) Cancelled(_ context.Context, id string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cancelled[id], nil
+}
+
+func (w *world) Begin(_ context.Context, about worker.Subject) (worker.Run, error) {
+	will := worker.Settlement{TaskID: about.Task.ID, Status: worker.StatusFailed, Reason: tasks.ReasonWorkerLost}
+	return worker.Run{Will: &will}, nil
+}
+
 func (w *world) Open(_ context.Context, about worker.Subject) (worker.Stream, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -240,25 +309,25 @@ func (s *fakeStream) Compose(o tasks.Outcome) worker.Settlement {
 	return settlement
 }
 
-func (s *fakeStream) End(_ context.Context, settlement worker.Settlement) (worker.Settlement, error) {
-	if err := s.world.did("terminal %s", settlement.TaskID); err != nil {
+func (w *world) End(_ context.Context, settlement worker.Settlement) (worker.Settlement, error) {
+	if err := w.did("terminal %s", settlement.TaskID); err != nil {
 		return settlement, err
 	}
-	s.world.mu.Lock()
-	defer s.world.mu.Unlock()
-	if standing, ok := s.world.terminal[settlement.TaskID]; ok {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if standing, ok := w.terminal[settlement.TaskID]; ok {
 		return standing, nil
 	}
-	s.world.terminal[settlement.TaskID] = settlement
+	w.terminal[settlement.TaskID] = settlement
 	return settlement, nil
 }
 
-func (s *fakeStream) Announce(_ context.Context, settlement worker.Settlement) error {
-	return s.world.did("announce %s %s", settlement.TaskID, settlement.Status)
+func (w *world) Announce(_ context.Context, settlement worker.Settlement) error {
+	return w.did("announce %s %s", settlement.TaskID, settlement.Status)
 }
 
-func (s *fakeStream) EndLog(_ context.Context, settlement worker.Settlement) error {
-	return s.world.did("end log %s", settlement.TaskID)
+func (w *world) EndLog(_ context.Context, settlement worker.Settlement) error {
+	return w.did("end log %s", settlement.TaskID)
 }
 
 func (s *fakeStream) Retried(context.Context, *tasks.Failure, time.Duration) {

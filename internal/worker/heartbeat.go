@@ -3,15 +3,18 @@ package worker
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 )
 
-// heartbeat extends a delivery from its receipt until it is settled.
+// heartbeat says that a delivery is being worked on, from its receipt until it
+// is settled, and keeps the attempt's lease once there is one.
 type heartbeat struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
+	hold   atomic.Pointer[hold]
 }
 
 // startHeartbeat outlives ctx's end: while a task is stopped and settled its
@@ -19,11 +22,13 @@ type heartbeat struct {
 func (p *Pool) startHeartbeat(ctx context.Context, d Delivery) *heartbeat {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h := &heartbeat{cancel: cancel}
-	h.done.Go(func() { p.beat(ctx, d) })
+	h.done.Go(func() { p.beat(ctx, h, d) })
 	return h
 }
 
-func (p *Pool) beat(ctx context.Context, d Delivery) {
+// beat stops for good once the attempt is somebody else's: a sign of life of
+// ours would then count for their delivery.
+func (p *Pool) beat(ctx context.Context, h *heartbeat, d Delivery) {
 	ticker := time.NewTicker(p.options.Heartbeat)
 	defer ticker.Stop()
 	for {
@@ -31,12 +36,23 @@ func (p *Pool) beat(ctx context.Context, d Delivery) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := d.Extend(ctx); err != nil && ctx.Err() == nil {
-				p.options.Log.Warn("extend the delivery", zap.Error(err))
+		}
+		if held := h.hold.Load(); held != nil {
+			if err := held.renew(ctx); err != nil && ctx.Err() == nil {
+				p.options.Log.Warn("renew the lease", zap.Error(err))
 			}
+			if held.isLost() {
+				return
+			}
+		}
+		if err := d.Extend(ctx); err != nil && ctx.Err() == nil {
+			p.options.Log.Warn("extend the delivery", zap.Error(err))
 		}
 	}
 }
+
+// keep gives the heartbeat the attempt's lease.
+func (h *heartbeat) keep(held *hold) { h.hold.Store(held) }
 
 func (h *heartbeat) stop() {
 	h.cancel()

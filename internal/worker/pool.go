@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,8 +23,8 @@ type Options struct {
 	Slots int
 	// TaskTimeout is the limit of a task, from its first claim on; 15 minutes.
 	TaskTimeout time.Duration
-	// Heartbeat is the time between two extensions of a delivery; 10 s, a third
-	// of the queue's ack wait.
+	// Heartbeat is the time between two signs of life, of the delivery and of the
+	// lease; 8 s, a third of what the lease lasts.
 	Heartbeat time.Duration
 	// DrainTimeout is how long running tasks go on after the intake has stopped;
 	// then their context ends with StopCause.
@@ -36,6 +38,15 @@ type Options struct {
 	StopGrace time.Duration
 	// MaxAttempts is how many attempts a task has; 3.
 	MaxAttempts int
+	// Supersede reports whether the deployments of a job that wait collapse into
+	// the newest; nil for no job.
+	Supersede func(job string) bool
+	// Reconnected returns when the connection was last lost and came back, zero
+	// where it never was. For the grace after it other workers' runs are left
+	// alone: they may be on their way back, too. Nil is never.
+	Reconnected func() time.Time
+	// ReconnectGrace is the queue's ack wait; 30 s.
+	ReconnectGrace time.Duration
 	// OnSettled is told each settlement that this pool completed; may be nil.
 	OnSettled func(Settlement)
 
@@ -60,7 +71,7 @@ func New(queue Queue, runs Runs, publisher Publisher, handler Handler, options O
 	return &Pool{
 		queue: queue, runs: runs, publisher: publisher, handler: handler,
 		options:  options.withDefaults(),
-		inflight: inflight{since: map[string]time.Time{}},
+		inflight: inflight{running: map[string]running{}},
 	}
 }
 
@@ -68,10 +79,17 @@ func (o Options) withDefaults() Options {
 	o.Slots = max(o.Slots, 1)
 	o.MaxAttempts = orDefault(o.MaxAttempts, 3)
 	o.TaskTimeout = orDefault(o.TaskTimeout, 15*time.Minute)
-	o.Heartbeat = orDefault(o.Heartbeat, 10*time.Second)
+	o.Heartbeat = orDefault(o.Heartbeat, 8*time.Second)
 	o.StopGrace = orDefault(o.StopGrace, 4*time.Second)
+	o.ReconnectGrace = orDefault(o.ReconnectGrace, 30*time.Second)
 	if o.StopCause == nil {
 		o.StopCause = tasks.ErrShutdown
+	}
+	if o.Supersede == nil {
+		o.Supersede = func(string) bool { return false }
+	}
+	if o.Reconnected == nil {
+		o.Reconnected = func() time.Time { return time.Time{} }
 	}
 	return o
 }
@@ -157,41 +175,88 @@ func (p *Pool) guard(do func()) {
 // none runs.
 func (p *Pool) OldestRunning() time.Duration { return p.inflight.oldest() }
 
-// inflight knows the tasks in this process's slots, so that a redelivery of
-// one of them is not taken for an orphan.
-type inflight struct {
-	mu    sync.Mutex
-	since map[string]time.Time
+// Running returns how many tasks are in slots.
+func (p *Pool) Running() int { return p.inflight.count() }
+
+// Cancel ends a task that runs in this process; false where it does not.
+func (p *Pool) Cancel(id string) bool { return p.inflight.cancel(id, tasks.ErrCancelled) }
+
+// LookForCancels ends the tasks that run here and whose end was asked for while
+// nobody could hear it.
+func (p *Pool) LookForCancels(ctx context.Context) {
+	for _, id := range p.inflight.ids() {
+		cancelled, err := p.publisher.Cancelled(ctx, id)
+		if err != nil {
+			p.options.Log.Warn("look for cancels", zap.String("task_id", id), zap.Error(err))
+		}
+		if cancelled {
+			p.Cancel(id)
+		}
+	}
 }
 
-func (f *inflight) begin(id string) bool {
+// respect reports whether other workers' runs are left alone now.
+func (o Options) respect() bool {
+	back := o.Reconnected()
+	return !back.IsZero() && time.Since(back) < o.ReconnectGrace
+}
+
+// inflight knows the tasks in this process's slots, so that a redelivery of
+// one of them is not taken for an orphan, and so that they can be cancelled.
+type inflight struct {
+	mu      sync.Mutex
+	running map[string]running
+}
+
+type running struct {
+	since time.Time
+	stop  context.CancelCauseFunc
+}
+
+func (f *inflight) begin(id string, stop context.CancelCauseFunc) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, running := f.since[id]; running {
+	if _, known := f.running[id]; known {
 		return false
 	}
-	f.since[id] = time.Now()
+	f.running[id] = running{since: time.Now(), stop: stop}
 	return true
 }
 
 func (f *inflight) end(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.since, id)
+	delete(f.running, id)
+}
+
+func (f *inflight) cancel(id string, cause error) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	task, known := f.running[id]
+	if known {
+		task.stop(cause)
+	}
+	return known
+}
+
+func (f *inflight) ids() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.running))
 }
 
 func (f *inflight) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.since)
+	return len(f.running)
 }
 
 func (f *inflight) oldest() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var oldest time.Duration
-	for _, since := range f.since {
-		oldest = max(oldest, time.Since(since))
+	for _, task := range f.running {
+		oldest = max(oldest, time.Since(task.since))
 	}
 	return oldest
 }

@@ -35,7 +35,7 @@ func want(t *testing.T, got []string, want ...string) {
 	}
 }
 
-var settled = []string{"flush", "record outcome a", "terminal a", "announce a succeeded", "end log a", "ack a", "delete run a"}
+var settled = []string{"flush", "record outcome a", "terminal a", "announce a succeeded", "end log a", "ack a", "delete run a", "release a"}
 
 func TestSuccessIsSettledInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -93,9 +93,9 @@ func TestATransientFailureIsHandedBackAndFailsAfterThreeAttempts(t *testing.T) {
 		}
 		got := run(t, w, h, nil, &fakeDelivery{task: deployTask("a")}, &fakeDelivery{task: deployTask("a")}, &fakeDelivery{task: deployTask("a")})
 		want(t, got, "IN_PROGRESS a", "save a",
-			"flush", "save a", "retry event", "hand back a later",
-			"flush", "save a", "retry event", "hand back a later",
-			"flush", "record outcome a", "terminal a", "announce a failed", "end log a", "ack a", "delete run a")
+			"flush", "save a", "retry event", "release a", "hand back a later",
+			"flush", "save a", "retry event", "release a", "hand back a later",
+			"flush", "record outcome a", "terminal a", "announce a failed", "end log a", "ack a", "delete run a", "release a")
 		if got := w.terminal["a"]; got.Reason != tasks.ReasonRegistryDown || got.Attempt != 3 {
 			t.Errorf("terminal record = %+v, want registry_unavailable in attempt 3", got)
 		}
@@ -143,8 +143,8 @@ func TestHeartbeatsGoOnUntilTheTaskIsSettled(t *testing.T) {
 		}
 		d := &fakeDelivery{task: deployTask("a")}
 		run(t, newWorld(), h, nil, d)
-		if d.extends != 6 {
-			t.Errorf("the delivery was extended %d times in 65 s, want 6", d.extends)
+		if d.extends != 8 {
+			t.Errorf("the delivery was extended %d times in 65 s, want 8", d.extends)
 		}
 	})
 }
@@ -191,7 +191,7 @@ func TestADuplicateOfAnEndedTaskIsOnlyAcknowledged(t *testing.T) {
 		w := newWorld()
 		w.terminal["a"] = worker.Settlement{TaskID: "a", Status: worker.StatusSucceeded}
 		got := run(t, w, succeed, nil, &fakeDelivery{task: deployTask("a")})
-		want(t, got, "duplicate a", "ack a")
+		want(t, got, "delete run a", "release a", "duplicate a", "ack a")
 	})
 }
 
@@ -204,7 +204,7 @@ func TestARecordedOutcomeIsCompletedAndNotRunAgain(t *testing.T) {
 			return tasks.Result{}, nil
 		}
 		got := run(t, w, h, nil, &fakeDelivery{task: deployTask("a")})
-		want(t, got, "terminal a", "announce a succeeded", "end log a", "ack a", "delete run a")
+		want(t, got, "terminal a", "announce a succeeded", "end log a", "ack a", "delete run a", "release a")
 	})
 }
 
@@ -212,11 +212,11 @@ func TestAWorkerThatLostItsClaimSaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		h := func(context.Context, tasks.Task, tasks.Attempt, tasks.Reporter) (tasks.Result, error) {
-			_, err := w.Claim(t.Context(), "a", false) // somebody else
+			_, err := w.Claim(t.Context(), worker.ClaimRequest{TaskID: "a", Resume: false}) // somebody else
 			return tasks.Result{}, err
 		}
 		got := run(t, w, h, nil, &fakeDelivery{task: deployTask("a")})
-		want(t, got, "IN_PROGRESS a", "save a", "flush", "record outcome a")
+		want(t, got, "IN_PROGRESS a", "save a", "flush", "record outcome a", "release a")
 		if _, ended := w.terminal["a"]; ended {
 			t.Error("a terminal record was written")
 		}
@@ -273,7 +273,7 @@ func TestDrainHandsTheRestBackWithItsAttempt(t *testing.T) {
 		}
 		w.add(&fakeDelivery{task: deployTask("a")})
 		w.pool(t, h, func(o *worker.Options) { o.DrainTimeout = 25 * time.Second }).Run(ctx)
-		want(t, w.seen(), "IN_PROGRESS a", "save a", "flush", "save a", "retry event", "hand back a at once")
+		want(t, w.seen(), "IN_PROGRESS a", "save a", "flush", "save a", "retry event", "release a", "hand back a at once")
 		if got := w.runs["a"].Attempts; got != 0 {
 			t.Errorf("attempts = %d, want 0: a shutdown gives its attempt back", got)
 		}

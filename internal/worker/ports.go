@@ -23,6 +23,12 @@ type Queue interface {
 // other verb may be used; Extend may run beside them.
 type Delivery interface {
 	Message() Message
+	// Turn takes the lease of the task's targets. It is given only where none of
+	// them is leased and no older task of theirs waits: else *BlockedError.
+	Turn(ctx context.Context, holder Holder) (Lease, error)
+	// Newer returns the id of the newest deployment of the same target that
+	// waits behind this one; empty where there is none.
+	Newer(ctx context.Context) (id string, err error)
 	// Decode returns the task. Beside an error it returns what could be read of it.
 	Decode() (tasks.Task, error)
 	// Extend says that the delivery is still being worked on.
@@ -58,6 +64,55 @@ type DeadLetter struct {
 	Attempt int
 }
 
+// Holder is who asks for a lease.
+type Holder struct {
+	TaskID  string
+	Targets []string
+}
+
+// BlockedError says why it is not a delivery's turn.
+type BlockedError struct {
+	// Target is the job, By the task that goes first.
+	Target, By string
+	// Mine is true where By is the task itself, in another worker's hands.
+	Mine bool
+	// After is when it is worth asking again.
+	After time.Duration
+}
+
+func (e *BlockedError) Error() string {
+	return "job " + e.Target + " waits for task " + e.By
+}
+
+// Lease is the right to change a task's targets: one holder at a time. It ends
+// by itself unless it is renewed. Its methods are not safe for concurrent use,
+// but for Valid.
+type Lease interface {
+	// Renew prolongs the lease by compare-and-set: ErrLeaseGone where it has
+	// ended, ErrLeaseLost where somebody else has it.
+	Renew(ctx context.Context) error
+	// Retake takes a lease again that has ended: ErrLeaseLost where somebody
+	// else was faster.
+	Retake(ctx context.Context) error
+	// Fence grows from one holder of the targets to the next; 0 is that of a task
+	// that needs no lease.
+	Fence() uint64
+	// Valid reports whether nobody else can have the lease yet, by our own clock.
+	Valid() bool
+	// Release gives it up; one that is not ours any more is left alone.
+	Release(ctx context.Context) error
+}
+
+// ErrLeaseGone says that a lease has ended and nobody has taken it.
+var ErrLeaseGone = errors.New("the lease has ended")
+
+// ErrLeaseLost says that somebody else has the lease.
+var ErrLeaseLost = errors.New("the lease is somebody else's")
+
+// ErrHeld is returned by Runs.Claim where the run is another worker's and was
+// to be respected, or was claimed under a later lease.
+var ErrHeld = errors.New("another worker has claimed the task")
+
 // ErrClaimLost is returned by a Claim's methods once another claim was made.
 // Its holder says nothing any more: the task is somebody else's.
 var ErrClaimLost = errors.New("the task was claimed by another worker")
@@ -68,15 +123,30 @@ var ErrNoRun = errors.New("the task has no open run")
 // Runs keeps one record for each open run. It is what a successor respects.
 type Runs interface {
 	// Claim makes this worker the owner of the task's run and counts an attempt.
-	// With resume true it does so only where the run exists already, else ErrNoRun.
-	Claim(ctx context.Context, id string, resume bool) (Claim, error)
+	Claim(ctx context.Context, request ClaimRequest) (Claim, error)
 }
 
-// Claim is the ownership of one run until somebody else claims it. Its methods
-// are not safe for concurrent use.
+// ClaimRequest says which run to claim and how.
+type ClaimRequest struct {
+	TaskID string
+	// Resume claims the run only where it exists already, else ErrNoRun.
+	Resume bool
+	// Respect claims the run only where no other worker has it, else ErrHeld.
+	Respect bool
+	// Fence is that of the lease that the claim is made under: ErrHeld where the run
+	// was claimed under a later one. 0 asks for nothing.
+	Fence uint64
+	// New is what the record of a run that begins holds.
+	New Run
+}
+
+// Claim is the ownership of one run until somebody else claims it. It is safe
+// for concurrent use.
 type Claim interface {
 	// Run returns the record as this claim last read or wrote it.
 	Run() Run
+	// Holds returns nil where no other claim has been made, else ErrClaimLost.
+	Holds(ctx context.Context) error
 	// Age is how long ago the first claim was made, by the server's clock, at
 	// the moment of this one.
 	Age() time.Duration
@@ -97,6 +167,19 @@ type Run struct {
 	// HandedBack counts the tries that ended by handing the task back. Those
 	// that neither ended nor were handed back lost their worker.
 	HandedBack int `json:"handed_back,omitempty"`
+	// Fence is that of the lease under which the newest claim was made.
+	Fence uint64 `json:"fence,omitempty"`
+	// Reached is what the attempts so far have done that need not be done again.
+	Reached tasks.Checkpoint `json:"reached,omitzero"`
+	// Queue is the subject of the task's message; empty where it never was in the
+	// queue. Target is the one whose lease it needs.
+	Queue   string   `json:"queue,omitempty"`
+	Targets []string `json:"targets,omitempty"`
+	// Since is, for each subject of a legacy event, how far it had been read
+	// when the run began: none of the task's events stands before that.
+	Since map[string]uint64 `json:"since,omitempty"`
+	// Will is what is said where no worker can ever say anything better.
+	Will *Settlement `json:"will,omitempty"`
 	// Announced is true once IN_PROGRESS is out.
 	Announced bool `json:"announced,omitempty"`
 	// LogSequence is the number of the last log line that is known to be out.
@@ -131,6 +214,8 @@ type Settlement struct {
 	Undestroyed []string `json:"undestroyed,omitempty"`
 	// DeadLetter is true where the message goes to the dead letters.
 	DeadLetter bool `json:"dead_letter,omitempty"`
+	// Header is what the terminal record carries.
+	Header map[string]string `json:"header,omitempty"`
 	// Events are the legacy events; LogEnd ends the build log, nil where there is none.
 	Events []Event `json:"events,omitempty"`
 	LogEnd *Event  `json:"log_end,omitempty"`
@@ -152,6 +237,9 @@ type Event struct {
 	Subject string            `json:"subject"`
 	Body    []byte            `json:"body"`
 	Header  map[string]string `json:"header,omitempty"`
+	// Since is how far the subject had been read when the run began: the event
+	// does not stand before that.
+	Since uint64 `json:"since,omitempty"`
 }
 
 // Publisher says to the world what happens to tasks.
@@ -161,6 +249,18 @@ type Publisher interface {
 	Ended(ctx context.Context, id string) (*Settlement, error)
 	// Duplicate notes that a task which has ended was asked for again.
 	Duplicate(ctx context.Context, id string)
+	// Cancelled reports whether somebody has asked for the task's end.
+	Cancelled(ctx context.Context, id string) (bool, error)
+	// Begin is what the record of a new run must hold so that its events stay
+	// single and its end can be said by anybody.
+	Begin(ctx context.Context, about Subject) (Run, error)
+	// End writes the terminal record by compare-and-set and returns the one
+	// that stands: ours, or that of whoever came first.
+	End(ctx context.Context, s Settlement) (Settlement, error)
+	// Announce publishes the legacy events, each once.
+	Announce(ctx context.Context, s Settlement) error
+	// EndLog publishes the end of the build log.
+	EndLog(ctx context.Context, s Settlement) error
 	// Open starts the task's stream of events and log lines.
 	Open(ctx context.Context, about Subject) (Stream, error)
 }
@@ -171,6 +271,9 @@ type Subject struct {
 	Run      Run
 	Message  Message
 	Redactor *redact.Redactor
+	// Valid reports whether the task is still ours, by our own clock; no line is
+	// sent while it is not. Nil is always.
+	Valid func() bool
 }
 
 // Stream is what one attempt says. Its Reporter may be used from several
@@ -185,13 +288,6 @@ type Stream interface {
 	Flush(ctx context.Context) (lastLine uint64, err error)
 	// Compose makes the settlement of an outcome. It publishes nothing.
 	Compose(outcome tasks.Outcome) Settlement
-	// End writes the terminal record by compare-and-set and returns the one
-	// that stands: ours, or that of whoever came first.
-	End(ctx context.Context, s Settlement) (Settlement, error)
-	// Announce publishes the legacy events.
-	Announce(ctx context.Context, s Settlement) error
-	// EndLog publishes the end of the build log.
-	EndLog(ctx context.Context, s Settlement) error
 	// Retried notes that the attempt was handed back and why.
 	Retried(ctx context.Context, failure *tasks.Failure, after time.Duration)
 	// Close ends the stream's goroutines; lines not yet out are dropped.

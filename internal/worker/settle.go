@@ -18,7 +18,7 @@ func (p *Pool) settle(work context.Context, a *attempt, result tasks.Result, err
 	ctx, cancel := p.settleContext(work, a)
 	defer cancel()
 	defer p.removeDir(a)
-	failure := p.describe(work, a, err)
+	failure := p.describe(work, a, p.orphaned(ctx, a, err))
 	verdict := p.classify(a, failure)
 	if verdict == sayNothing {
 		p.unfinished(a, ErrClaimLost)
@@ -78,13 +78,22 @@ func timeForAnother(a *attempt) bool {
 	return time.Until(a.deadline) > leastHandBack(a.claim.Run().Attempts)
 }
 
+// orphaned gives a task an end that has lost its lease to another task and that
+// no queue will ever hand to anybody else: it must say itself that it failed.
+func (p *Pool) orphaned(ctx context.Context, a *attempt, err error) error {
+	if !errors.Is(err, tasks.ErrLeaseLost) || a.delivery.Message().Subject != "" || a.claim.Holds(ctx) != nil {
+		return err
+	}
+	return tasks.Fail(tasks.ReasonWorkerLost, "NATS was away for so long that another task of the same job began", err)
+}
+
 // describe turns an error into a failure of our own, with its stage. The cause
 // of an ended context beats the error that the interrupted step returned.
 func (p *Pool) describe(work context.Context, a *attempt, err error) *tasks.Failure {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, ErrClaimLost) {
+	if errors.Is(err, ErrClaimLost) || errors.Is(err, ErrLeaseLost) {
 		err = tasks.ErrLeaseLost
 	}
 	if work.Err() != nil && !errors.Is(err, tasks.ErrTimeout) {
@@ -171,6 +180,7 @@ func (p *Pool) release(ctx context.Context, a *attempt, back handBack) {
 		return
 	}
 	a.stream.Retried(ctx, back.failure, delay)
+	p.releaseLease(ctx, a)
 	a.log.Info("task handed back", zap.String("step", string(back.failure.Stage)), zap.Duration("delay", delay))
 	p.handBack(ctx, a, delay)
 }
@@ -193,7 +203,11 @@ func leastHandBack(attempts int) time.Duration {
 
 // handBack uses the queue's verb and counts it.
 func (p *Pool) handBack(ctx context.Context, a *attempt, delay time.Duration) {
-	p.options.Metrics.settled("retry")
+	p.handBackAs(ctx, a, "retry", delay)
+}
+
+func (p *Pool) handBackAs(ctx context.Context, a *attempt, verb string, delay time.Duration) {
+	p.options.Metrics.settled(verb)
 	if err := a.delivery.Retry(ctx, delay); err != nil {
 		a.log.Warn("hand the message back; it is redelivered when its ack wait ends", zap.Error(err))
 	}
@@ -214,11 +228,12 @@ func (p *Pool) finish(ctx context.Context, a *attempt, outcome tasks.Outcome, la
 	p.complete(ctx, a, settlement)
 }
 
-// flush waits for the log's lines. Once the pool must stop it gets half of the
+// flush waits for the log's lines, while they may go out. Once the pool must stop it gets half of the
 // grace at most: the other half is the outcome's.
 func (p *Pool) flush(ctx, work context.Context, a *attempt) uint64 {
 	ctx, release := outlive(ctx, work, p.options.StopGrace/2)
 	defer release()
+	defer context.AfterFunc(a.hold.gone, release)()
 	last, err := a.stream.Flush(ctx)
 	if err != nil {
 		a.log.Warn("log lines were lost", zap.Uint64("last_line", last), zap.Error(err))
@@ -233,9 +248,9 @@ func (p *Pool) complete(ctx context.Context, a *attempt, s Settlement) {
 		what string
 		do   func(context.Context) error
 	}{
-		{"write the terminal record", func(ctx context.Context) (err error) { s, err = a.stream.End(ctx, s); return err }},
-		{"publish the outcome", func(ctx context.Context) error { return a.stream.Announce(ctx, s) }},
-		{"end the log", func(ctx context.Context) error { return a.stream.EndLog(ctx, s) }},
+		{"write the terminal record", func(ctx context.Context) (err error) { s, err = p.publisher.End(ctx, s); return err }},
+		{"publish the outcome", func(ctx context.Context) error { return p.publisher.Announce(ctx, s) }},
+		{"end the log", func(ctx context.Context) error { return p.publisher.EndLog(ctx, s) }},
 		{"acknowledge the message", func(ctx context.Context) error { return p.acknowledge(ctx, a, s) }},
 	}
 	for _, step := range steps {
@@ -246,6 +261,7 @@ func (p *Pool) complete(ctx context.Context, a *attempt, s Settlement) {
 	}
 	p.settled(a, s)
 	p.forget(ctx, a)
+	p.releaseLease(ctx, a)
 }
 
 // forgetTimeout bounds the deletion of a run record.

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -23,8 +22,12 @@ type attempt struct {
 	delivery Delivery
 	task     tasks.Task
 	// invalid is set where the task could not be decoded.
-	invalid  *tasks.Failure
+	invalid *tasks.Failure
+	// refused is set where the task must end without being carried out.
+	refused  *tasks.Failure
+	lease    Lease
 	claim    Claim
+	hold     *hold
 	stream   Stream
 	progress *progress
 	dir      string
@@ -36,31 +39,37 @@ type attempt struct {
 
 // work takes one delivery to its end. It never panics and returns when nothing
 // of the delivery runs any more.
-func (p *Pool) work(ctx context.Context, delivery Delivery) {
+func (p *Pool) work(work context.Context, delivery Delivery) {
 	p.options.Metrics.fetched(delivery.Message())
 	p.options.Metrics.busy(1)
 	defer p.options.Metrics.busy(-1)
 
-	beat := p.startHeartbeat(ctx, delivery)
+	beat := p.startHeartbeat(work, delivery)
 	defer beat.stop()
 
 	a := p.read(delivery)
 	if a.task.ID == "" || (a.invalid != nil && !a.task.Identified()) {
-		p.discard(ctx, a)
+		p.discard(work, a)
 		return
 	}
-	if !p.inflight.begin(a.task.ID) {
-		p.handBack(ctx, a, p.options.Heartbeat)
+	steps, stop := context.WithCancelCause(work)
+	defer stop(nil)
+	if !p.inflight.begin(a.task.ID, stop) {
+		p.handBack(work, a, p.options.Heartbeat)
 		return
 	}
 	defer p.inflight.end(a.task.ID)
-	p.own(ctx, a)
+	if ended, ours := p.acquire(work, a); ours {
+		a.hold = newHold(a.lease, a.claim, stop)
+		beat.keep(a.hold)
+		p.own(work, steps, a, ended)
+	}
 }
 
 // read decodes the delivery and prepares what logs and events need to know.
 func (p *Pool) read(delivery Delivery) *attempt {
 	task, err := delivery.Decode()
-	a := &attempt{delivery: delivery, task: task, started: time.Now()}
+	a := &attempt{delivery: delivery, task: task, started: time.Now(), lease: free{}}
 	if err != nil {
 		a.invalid = tasks.AsFailure(err)
 	}
@@ -71,23 +80,22 @@ func (p *Pool) read(delivery Delivery) *attempt {
 	return a
 }
 
-// own claims the run and carries the task to its settlement.
-func (p *Pool) own(work context.Context, a *attempt) {
+// own carries a task whose run is ours to its settlement.
+func (p *Pool) own(work, steps context.Context, a *attempt, ended *Settlement) {
 	ctx, cancel := p.settleContext(work, a)
 	defer cancel()
-	ended, err := p.claim(ctx, a)
-	if err != nil {
-		p.notClaimed(ctx, a, err)
-		return
-	}
+	defer p.releaseLease(ctx, a)
 	run := a.claim.Run()
 	a.log = a.log.With(zap.Int("attempt", run.Attempts))
 	a.deadline = time.Now().Add(p.options.TaskTimeout - a.claim.Age())
-	a.stream, err = p.publisher.Open(ctx, Subject{Task: a.task, Run: run, Message: a.delivery.Message(), Redactor: a.redactor})
+	about := p.subject(a, run)
+	about.Valid = a.lease.Valid
+	stream, err := p.publisher.Open(ctx, about)
 	if err != nil {
-		p.unopened(ctx, a, err)
+		p.yield(ctx, a, "open the task's stream", err)
 		return
 	}
+	a.stream = stream
 	defer a.stream.Close()
 	a.progress = newProgress(a.stream, a.task.Kind, p.options.Metrics)
 
@@ -97,9 +105,13 @@ func (p *Pool) own(work context.Context, a *attempt) {
 	case ended != nil:
 		p.resume(work, a, *ended)
 	default:
-		result, err := p.execute(work, a)
+		result, err := p.execute(steps, a)
 		p.settle(work, a, result, err)
 	}
+}
+
+func (p *Pool) subject(a *attempt, run Run) Subject {
+	return Subject{Task: a.task, Run: run, Message: a.delivery.Message(), Redactor: a.redactor}
 }
 
 // resume completes an outcome that an earlier owner has recorded.
@@ -109,50 +121,6 @@ func (p *Pool) resume(work context.Context, a *attempt, s Settlement) {
 	p.complete(ctx, a, s)
 }
 
-// unopened hands back a task with which nothing was done yet, and the attempt
-// with it: no worker was lost.
-func (p *Pool) unopened(ctx context.Context, a *attempt, err error) {
-	a.log.Warn("open the task's stream", zap.Error(err))
-	err = a.claim.Save(ctx, func(r *Run) { r.Attempts-- })
-	if errors.Is(err, ErrClaimLost) {
-		p.unfinished(a, err)
-		return
-	}
-	if err != nil {
-		a.log.Warn("give the attempt back", zap.Error(err))
-	}
-	p.handBack(ctx, a, p.options.Heartbeat)
-}
-
-// claim looks whether the task has ended and makes its run ours.
-func (p *Pool) claim(ctx context.Context, a *attempt) (ended *Settlement, err error) {
-	ended, err = p.publisher.Ended(ctx, a.task.ID)
-	if err != nil {
-		return nil, err
-	}
-	a.claim, err = p.runs.Claim(ctx, a.task.ID, ended != nil)
-	if errors.Is(err, ErrNoRun) && p.options.OnSettled != nil {
-		p.options.OnSettled(*ended)
-	}
-	return ended, err
-}
-
-// notClaimed ends a delivery whose run is not ours: a duplicate of a task that
-// has ended is acknowledged, anything else is handed back.
-func (p *Pool) notClaimed(ctx context.Context, a *attempt, err error) {
-	if !errors.Is(err, ErrNoRun) {
-		a.log.Warn("claim the task", zap.Error(err))
-		p.handBack(ctx, a, p.options.Heartbeat)
-		return
-	}
-	a.log.Info("the task has ended already; nothing is done again")
-	p.publisher.Duplicate(ctx, a.task.ID)
-	p.options.Metrics.settled("duplicate")
-	if err := a.delivery.Done(ctx); err != nil {
-		a.log.Warn("acknowledge a duplicate", zap.Error(err))
-	}
-}
-
 // execute runs the task under its deadline, behind the panic barrier.
 func (p *Pool) execute(ctx context.Context, a *attempt) (result tasks.Result, err error) {
 	if a.invalid != nil {
@@ -160,7 +128,10 @@ func (p *Pool) execute(ctx context.Context, a *attempt) (result tasks.Result, er
 	}
 	run := a.claim.Run()
 	if run.Lost() >= maxLost {
-		return result, tasks.Fail(tasks.ReasonWorkerLost, fmt.Sprintf("%d workers that ran the task died", run.Lost()), nil)
+		a.refused = tasks.Fail(tasks.ReasonWorkerLost, fmt.Sprintf("%d workers that ran the task died", run.Lost()), nil)
+	}
+	if a.refused != nil {
+		return result, p.refuse(ctx, a)
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, a.deadline, tasks.ErrTimeout)
 	defer cancel()
@@ -171,8 +142,31 @@ func (p *Pool) execute(ctx context.Context, a *attempt) (result tasks.Result, er
 		return result, err
 	}
 	a.log.Info("task started", zap.Duration("remaining", time.Until(a.deadline).Round(time.Millisecond)))
-	at := tasks.Attempt{Dir: a.dir, Last: p.last(a), Redactor: a.redactor}
-	return p.handle(ctx, a, at)
+	return p.handle(ctx, a, p.attempt(a))
+}
+
+// attempt is what the steps get.
+func (p *Pool) attempt(a *attempt) tasks.Attempt {
+	return tasks.Attempt{
+		Dir: a.dir, Last: p.last(a), Guard: a.hold.guard, From: a.claim.Run().Reached, Redactor: a.redactor,
+		Keep: func(ctx context.Context, reached tasks.Checkpoint) error {
+			return p.persist(ctx, a, "record what is reached", func(ctx context.Context) error {
+				return a.claim.Save(ctx, func(r *Run) { r.Reached = reached })
+			})
+		},
+	}
+}
+
+// refuse ends a task that is not carried out. Where somebody has claimed it
+// before, a worker that has stalled may be about to say IN_PROGRESS: it is said
+// first, so that it can never follow the end.
+func (p *Pool) refuse(ctx context.Context, a *attempt) error {
+	if a.claim.Run().Claims > 1 {
+		if err := p.start(ctx, a); err != nil {
+			return err
+		}
+	}
+	return a.refused
 }
 
 // last reports whether a transient failure of this attempt ends the task.

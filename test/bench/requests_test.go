@@ -15,8 +15,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/dispatchd/dispatchd/internal/queue"
 )
 
 // cost is what one task asks of the server beside its pull and its double ack.
@@ -152,7 +150,7 @@ func (w *bare) bind(b *testing.B) {
 
 // work takes one task.
 func (w *bare) work(ctx context.Context) error {
-	pulling, cancel := context.WithTimeout(ctx, queue.AckWait)
+	pulling, cancel := context.WithTimeout(ctx, 30*time.Second)
 	msg, err := w.consumer.Next(jetstream.FetchContext(pulling))
 	cancel()
 	if err != nil {

@@ -156,7 +156,9 @@ func (w *whole) run(b *testing.B, slots, n int) time.Duration {
 func (w *whole) pool(b *testing.B, slots int, settled func(worker.Settlement)) *worker.Pool {
 	b.Helper()
 	p, ctx := w.platform, brief(b)
-	source, err := queue.NewJetStream(ctx, p.nc, p.js, p.topology)
+	leases, err := queue.NewLeases(ctx, p.js, p.topology, "bench")
+	must(b, err)
+	source, err := queue.NewJetStream(ctx, p.nc, leases)
 	must(b, err)
 	runs, err := queue.NewRuns(ctx, p.js, p.topology, "bench")
 	must(b, err)
@@ -171,7 +173,7 @@ func (w *whole) pool(b *testing.B, slots int, settled func(worker.Settlement)) *
 		Subjects: events.NewSubjects(p.topology.Prefix, ""), Stream: p.topology.Events(), Log: log, Metrics: events.NewMetrics(registry),
 	})
 	return worker.New(source, runs, publisher, nothing{}, worker.Options{
-		Slots: slots, DrainTimeout: time.Minute, Heartbeat: queue.AckWait / 3, OnSettled: settled,
+		Slots: slots, DrainTimeout: time.Minute, Heartbeat: p.topology.Pace.Beat(), OnSettled: settled,
 		Workspace: workspace, Redactor: redactor, Log: log, Metrics: worker.NewMetrics(registry),
 	})
 }

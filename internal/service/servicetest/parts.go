@@ -161,7 +161,7 @@ func (p *Parts) Watch(ctx context.Context, _ tasks.Cluster, reg tasks.Registrati
 }
 
 // Destroy removes every job.
-func (p *Parts) Destroy(_ context.Context, at tasks.Cluster, _ string, _ tasks.Reporter) error {
+func (p *Parts) Destroy(_ context.Context, at tasks.Cluster, _ tasks.DestroySpec, _ tasks.Reporter) error {
 	p.at(at)
 	return p.ask("destroy")
 }

@@ -1,0 +1,275 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/worker"
+)
+
+// Leases keeps who may change what: one key for each target, which the server
+// drops unless it is renewed. Every read is the leader's.
+type Leases struct {
+	js       jetstream.JetStream
+	stream   jetstream.Stream
+	topology Topology
+	worker   string
+	// lasts is how long a lease is ours for certain, by our own clock.
+	lasts time.Duration
+}
+
+// NewLeases binds to the bucket, which Ensure… has made.
+func NewLeases(ctx context.Context, js jetstream.JetStream, t Topology, workerID string) (*Leases, error) {
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	stream, err := js.Stream(ctx, "KV_"+t.Leases())
+	if err != nil {
+		return nil, fmt.Errorf("read bucket %s: %w", t.Leases(), err)
+	}
+	lasts := t.Pace.withDefaults().LeaseTTL - t.Pace.margin()
+	return &Leases{js: js, stream: stream, topology: t, worker: workerID, lasts: lasts}, nil
+}
+
+// Beat is the time between two renewals, a third of what a lease lasts.
+func (l *Leases) Beat() time.Duration { return l.topology.Pace.Beat() }
+
+// Grant is who has a lease, as it stands in the bucket.
+type Grant struct {
+	TaskID string `json:"task_id"`
+	Worker string `json:"worker"`
+	// Sequence is that of the task's message in the queue; 0 where it has none.
+	Sequence uint64 `json:"sequence,omitempty"`
+}
+
+// takenError says that somebody has the lease.
+type takenError struct{ by Grant }
+
+func (e *takenError) Error() string { return "leased to task " + e.by.TaskID }
+
+// takeTries bounds how often a lease that was taken a moment ago, and is not to
+// be seen, is asked for again.
+const takeTries = 3
+
+// take makes the lease, or returns a *takenError.
+func (l *Leases) take(ctx context.Context, key string, to Grant) (*lease, error) {
+	to.Worker = l.worker
+	body, err := json.Marshal(to)
+	if err != nil {
+		return nil, err
+	}
+	made := &lease{leases: l, key: key, body: body}
+	for range takeTries {
+		err = made.write(ctx, 0)
+		if !isConflict(err) {
+			break
+		}
+		by, standing, readErr := l.read(ctx, key)
+		switch {
+		case errors.Is(readErr, jetstream.ErrMsgNotFound):
+			// It has just ended, or even the leader does not show it yet.
+			continue
+		case readErr != nil:
+			return nil, fmt.Errorf("read the lease %s: %w", key, readErr)
+		case by == to:
+			// A try of ours whose answer was lost.
+			if err = made.write(ctx, standing); isConflict(err) {
+				continue
+			}
+		default:
+			return nil, &takenError{by: by}
+		}
+		break
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take the lease %s: %w", key, err)
+	}
+	made.fence = made.sequence
+	return made, nil
+}
+
+// read returns the grant that stands and its sequence.
+func (l *Leases) read(ctx context.Context, key string) (Grant, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	msg, err := l.stream.GetLastMsgForSubject(ctx, l.subject(key))
+	if err != nil {
+		return Grant{}, 0, err
+	}
+	var grant Grant
+	if err := json.Unmarshal(msg.Data, &grant); err != nil {
+		return Grant{}, 0, fmt.Errorf("read the lease %s: %w", key, err)
+	}
+	return grant, msg.Sequence, nil
+}
+
+func (l *Leases) subject(key string) string { return "$KV." + l.topology.Leases() + "." + key }
+
+// targetKey is the lease of a job; both kinds of name make a token.
+func targetKey(job string) string { return "target." + tasks.TargetToken(job) }
+
+// lease is one key that is ours until it ends.
+type lease struct {
+	leases *Leases
+	key    string
+	body   []byte
+	// sequence is that of our last write: the fence.
+	sequence uint64
+	// fence is the sequence of the write that took the lease.
+	fence uint64
+	// until is when our own clock, the monotonic one, ends the lease.
+	until atomic.Pointer[time.Time]
+}
+
+var _ worker.Lease = (*lease)(nil)
+
+// write stores the grant where the key's last sequence is the one expected.
+func (l *lease) write(ctx context.Context, expected uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	msg := nats.NewMsg(l.leases.subject(l.key))
+	msg.Data = l.body
+	until := time.Now().Add(l.leases.lasts)
+	ack, err := l.leases.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(expected))
+	if err != nil {
+		return err
+	}
+	l.sequence = ack.Sequence
+	l.until.Store(&until)
+	return nil
+}
+
+// Renew writes the grant again by compare-and-set.
+func (l *lease) Renew(ctx context.Context) error {
+	err := l.write(ctx, l.sequence)
+	if !isConflict(err) {
+		return l.wrap("renew", err)
+	}
+	return l.afterConflict(ctx)
+}
+
+// afterConflict tells a write of ours whose answer was lost from a lease that
+// has ended and from one that somebody else has.
+func (l *lease) afterConflict(ctx context.Context) error {
+	grant, sequence, err := l.leases.read(ctx, l.key)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return worker.ErrLeaseGone
+	}
+	if err != nil {
+		return l.wrap("read", err)
+	}
+	if own, err := json.Marshal(grant); err != nil || string(own) != string(l.body) {
+		return worker.ErrLeaseLost
+	}
+	if err := l.write(ctx, sequence); !isConflict(err) {
+		return l.wrap("renew", err)
+	}
+	return worker.ErrLeaseLost
+}
+
+// Retake makes a lease again that has ended.
+func (l *lease) Retake(ctx context.Context) error {
+	err := l.write(ctx, 0)
+	if !isConflict(err) {
+		return l.wrap("retake", err)
+	}
+	if err := l.afterConflict(ctx); !errors.Is(err, worker.ErrLeaseGone) {
+		return err
+	}
+	return fmt.Errorf("retake the lease %s: refused, and no other is to be seen yet", l.key)
+}
+
+// Fence is the sequence under which the lease was taken.
+func (l *lease) Fence() uint64 { return l.fence }
+
+// Valid reports whether the server has the lease yet for certain.
+func (l *lease) Valid() bool {
+	until := l.until.Load()
+	return until != nil && time.Now().Before(*until)
+}
+
+// Release deletes the key by our own sequence: a lease of somebody else has
+// another and stays.
+func (l *lease) Release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	l.until.Store(nil)
+	if err := l.leases.stream.DeleteMsg(ctx, l.sequence); err != nil {
+		if _, gone := l.leases.stream.GetMsg(ctx, l.sequence); errors.Is(gone, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		return l.wrap("release", err)
+	}
+	return nil
+}
+
+func (l *lease) wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s the lease %s: %w", what, l.key, err)
+}
+
+// bundle is the leases of a task with several targets.
+type bundle []*lease
+
+var _ worker.Lease = bundle(nil)
+
+// each calls do for every lease and returns the worst of the errors: one that is
+// lost loses the task.
+func (b bundle) each(do func(*lease) error) error {
+	var worst error
+	for _, l := range b {
+		err := do(l)
+		if err != nil && !errors.Is(worst, worker.ErrLeaseLost) {
+			worst = err
+		}
+	}
+	return worst
+}
+
+// Renew renews them all.
+func (b bundle) Renew(ctx context.Context) error {
+	return b.each(func(l *lease) error { return l.Renew(ctx) })
+}
+
+// Retake takes those again that have ended.
+func (b bundle) Retake(ctx context.Context) error {
+	return b.each(func(l *lease) error {
+		if err := l.Renew(ctx); !errors.Is(err, worker.ErrLeaseGone) {
+			return err
+		}
+		return l.Retake(ctx)
+	})
+}
+
+// Fence is the latest of them.
+func (b bundle) Fence() uint64 {
+	var latest uint64
+	for _, l := range b {
+		latest = max(latest, l.fence)
+	}
+	return latest
+}
+
+// Valid reports whether all of them are.
+func (b bundle) Valid() bool {
+	for _, l := range b {
+		if !l.Valid() {
+			return false
+		}
+	}
+	return true
+}
+
+// Release gives them all up.
+func (b bundle) Release(ctx context.Context) error {
+	return b.each(func(l *lease) error { return l.Release(ctx) })
+}

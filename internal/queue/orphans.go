@@ -1,0 +1,150 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dispatchd/dispatchd/internal/worker"
+)
+
+// sweepKey is the lease of the one worker that looks for orphans.
+const sweepKey = "sweep"
+
+// Orphanage finds open runs that no message will ever bring back.
+type Orphanage struct {
+	leases *Leases
+	runs   *Runs
+	lead   *lease
+}
+
+var _ worker.Orphanage = (*Orphanage)(nil)
+
+// NewOrphanage looks at the runs and leases of one topology.
+func NewOrphanage(leases *Leases, runs *Runs) *Orphanage {
+	return &Orphanage{leases: leases, runs: runs}
+}
+
+// Lead takes or renews the sweeper's lease.
+func (o *Orphanage) Lead(ctx context.Context) (bool, error) {
+	if o.lead != nil && o.lead.Renew(ctx) == nil {
+		return true, nil
+	}
+	made, err := o.leases.take(ctx, sweepKey, Grant{TaskID: sweepKey})
+	if taken := (*takenError)(nil); errors.As(err, &taken) {
+		o.lead = nil
+		return false, nil
+	}
+	o.lead = made
+	return err == nil, err
+}
+
+// Orphans lists the open runs without a message and without a lease.
+func (o *Orphanage) Orphans(ctx context.Context) (map[string]int, error) {
+	ids, err := o.openRuns(ctx)
+	if err != nil {
+		return nil, err
+	}
+	orphans := map[string]int{}
+	for _, id := range ids {
+		run, err := o.runs.read(ctx, id)
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		alive, err := o.isAlive(ctx, id, run)
+		if err != nil {
+			return nil, err
+		}
+		if !alive {
+			orphans[id] = run.Claims
+		}
+	}
+	return orphans, nil
+}
+
+// openRuns lists the keys of the bucket by the subjects of its stream.
+func (o *Orphanage) openRuns(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	prefix := "$KV." + o.leases.topology.Runs() + "."
+	info, err := o.runs.stream.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
+	if err != nil {
+		return nil, fmt.Errorf("list the open runs: %w", err)
+	}
+	var ids []string
+	for subject := range info.State.Subjects {
+		ids = append(ids, strings.TrimPrefix(subject, prefix))
+	}
+	return ids, nil
+}
+
+// read returns the record of one run.
+func (r *Runs) read(ctx context.Context, id string) (worker.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	entry, err := r.bucket.Get(ctx, id)
+	if err != nil {
+		return worker.Run{}, fmt.Errorf("read the run of %s: %w", id, err)
+	}
+	var rec record
+	if err := json.Unmarshal(entry.Value(), &rec); err != nil {
+		return worker.Run{}, fmt.Errorf("read the run of %s: %w", id, err)
+	}
+	return rec.Run, nil
+}
+
+// isAlive reports whether the run has a message in the queue, or a worker that
+// holds the lease of one of its targets for it.
+func (o *Orphanage) isAlive(ctx context.Context, id string, run worker.Run) (bool, error) {
+	if run.Queue != "" {
+		queued, err := o.isQueued(ctx, run.Queue)
+		if queued || err != nil {
+			return queued, err
+		}
+	}
+	for _, target := range run.Targets {
+		grant, _, err := o.leases.read(ctx, targetKey(target))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil || grant.TaskID == id {
+			return true, err
+		}
+	}
+	if run.Queue != "" {
+		return false, nil
+	}
+	// Between two attempts a run-once holds no lease, but it is there.
+	_, _, err := o.leases.read(ctx, workerKey(run.Worker))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return true, err
+}
+
+func (o *Orphanage) isQueued(ctx context.Context, subject string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	stream, err := o.leases.js.Stream(ctx, o.leases.topology.Tasks())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read stream %s: %w", o.leases.topology.Tasks(), err)
+	}
+	_, err = stream.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the message on %s: %w", subject, err)
+	}
+	return true, nil
+}

@@ -1,0 +1,138 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/worker"
+)
+
+const (
+	// nextInLine is how soon the task that goes next asks again, restInLine the
+	// rest: tens of thousands of blocked tasks must not keep the server busy.
+	nextInLine = 2 * time.Second
+	restInLine = 60 * time.Second
+)
+
+// Turn takes the lease of the message's target, and gives it back where an
+// older message of the target still waits. The lease is asked first: for a
+// blocked message that is one small request.
+func (d *delivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease, error) {
+	if len(holder.Targets) != 1 {
+		return nil, fmt.Errorf("a task in the queue is about one job, not about %d", len(holder.Targets))
+	}
+	target, own := holder.Targets[0], d.meta.Sequence.Stream
+	taken, err := d.queue.leases.take(ctx, targetKey(target), Grant{TaskID: holder.TaskID, Sequence: own})
+	if busy := (*takenError)(nil); errors.As(err, &busy) {
+		return nil, d.behind(ctx, target, holder.TaskID, busy.by)
+	}
+	if err != nil {
+		return nil, err
+	}
+	first, err := d.next(ctx, target, 1)
+	if err == nil && (first == nil || first.Sequence >= own) {
+		return taken, nil
+	}
+	if released := taken.Release(ctx); err == nil {
+		err = released
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, d.behind(ctx, target, holder.TaskID, Grant{TaskID: d.idOf(first.Subject), Sequence: first.Sequence})
+}
+
+// behind says for whom the message waits and for how long.
+func (d *delivery) behind(ctx context.Context, target, id string, by Grant) error {
+	blocked := &worker.BlockedError{Target: target, By: by.TaskID, Mine: by.TaskID == id, After: nextInLine}
+	if blocked.Mine {
+		return blocked
+	}
+	next, err := d.next(ctx, target, by.Sequence+1)
+	if err != nil {
+		return err
+	}
+	if next != nil && next.Sequence < d.meta.Sequence.Stream {
+		blocked.After = d.waitBehind(by.Sequence)
+	}
+	return blocked
+}
+
+// waitBehind grows with the distance to the one in front, which is the most
+// that can stand between.
+func (d *delivery) waitBehind(front uint64) time.Duration {
+	distance := max(d.meta.Sequence.Stream-min(front, d.meta.Sequence.Stream), 1)
+	wait := min(nextInLine*time.Duration(min(distance, 30)), restInLine)
+	return wait + rand.N(wait/8)
+}
+
+// next returns the target's oldest message from a sequence on; nil where there
+// is none.
+func (d *delivery) next(ctx context.Context, target string, from uint64) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	subject := d.queue.topology.TaskSubject("*", tasks.TargetToken(target), "*")
+	msg, err := d.queue.stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(subject))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for the older messages of job %s: %w", target, err)
+	}
+	return msg, nil
+}
+
+// Newer returns the id of the newest message of the target where that is a
+// deployment behind this one.
+func (d *delivery) Newer(ctx context.Context) (string, error) {
+	_, target, _, ok := d.queue.topology.taskParts(d.msg.Subject())
+	if !ok {
+		return "", nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	msg, err := d.queue.stream.GetLastMsgForSubject(ctx, d.queue.topology.TaskSubject("*", target, "*"))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look for newer messages of job %s: %w", target, err)
+	}
+	kind, _, id, ok := d.queue.topology.taskParts(msg.Subject)
+	if !ok || msg.Sequence <= d.meta.Sequence.Stream || !tasks.Kind(kind).IsDeploy() {
+		return "", nil
+	}
+	return id, nil
+}
+
+func (d *delivery) idOf(subject string) string {
+	_, _, id, _ := d.queue.topology.taskParts(subject)
+	return id
+}
+
+// takeAll takes the leases of several targets in one order for everybody, or
+// none of them.
+func (l *Leases) takeAll(ctx context.Context, holder worker.Holder) (worker.Lease, error) {
+	targets := slices.Compact(slices.Sorted(slices.Values(holder.Targets)))
+	var all bundle
+	for _, target := range targets {
+		taken, err := l.take(ctx, targetKey(target), Grant{TaskID: holder.TaskID})
+		if err == nil {
+			all = append(all, taken)
+			continue
+		}
+		_ = all.Release(context.WithoutCancel(ctx))
+		if busy := (*takenError)(nil); errors.As(err, &busy) {
+			return nil, &worker.BlockedError{Target: target, By: busy.by.TaskID, Mine: busy.by.TaskID == holder.TaskID, After: nextInLine}
+		}
+		return nil, err
+	}
+	return all, nil
+}

@@ -1,0 +1,359 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/queue"
+	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/worker"
+)
+
+// turn asks for a delivery's turn and returns who goes first where it is not.
+func turn(t *testing.T, d worker.Delivery) (worker.Lease, *worker.BlockedError) {
+	t.Helper()
+	task, err := d.Decode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease, err := d.Turn(t.Context(), worker.Holder{TaskID: task.ID, Targets: task.Targets()})
+	blocked := (*worker.BlockedError)(nil)
+	if err != nil && !errors.As(err, &blocked) {
+		t.Fatal(err)
+	}
+	return lease, blocked
+}
+
+func bodyFor(job string) string {
+	return fmt.Sprintf(`{"task":"deploy-image","params":{"jobId":%q,"imageName":"nginx","deploymentId":"d1","serviceId":"s1"}}`, job)
+}
+
+// queued publishes a task for each id, in order.
+func queued(t *testing.T, js jetstream.JetStream, topology queue.Topology, job string, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		publish(t, js, topology.TaskSubject("deploy-image", job, id), bodyFor(job))
+	}
+}
+
+func TestOneTaskOfAJobAtATimeInTheOrderOfPublication(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Prefix: "staging", Replicas: 1}
+	nc, js, one := open(t, topology)
+	two := another(t, nc, js, topology, "w2")
+	queued(t, js, topology, "web", "a", "b", "c")
+	queued(t, js, topology, "api", "d")
+	a, b, c, d := fetch(t, one), fetch(t, two), fetch(t, one), fetch(t, two)
+
+	if _, blocked := turn(t, c); blocked == nil || blocked.By != "a" || blocked.After <= 2*time.Second {
+		t.Errorf("c, with nobody at work: %+v, want it to wait behind a", blocked)
+	}
+	held, blocked := turn(t, a)
+	if blocked != nil {
+		t.Fatalf("a waits for %s, want its turn", blocked.By)
+	}
+	if _, blocked := turn(t, b); blocked == nil || blocked.By != "a" || blocked.After != 2*time.Second || blocked.Mine {
+		t.Errorf("b: %+v, want it next in line behind a", blocked)
+	}
+	if _, blocked := turn(t, c); blocked == nil || blocked.By != "a" || blocked.After < 4*time.Second || blocked.After > 68*time.Second {
+		t.Errorf("c: %+v, want it behind a with a longer wait", blocked)
+	}
+	if _, blocked := turn(t, d); blocked != nil {
+		t.Errorf("d, of another job: %+v, want its turn", blocked)
+	}
+	if err := held.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, blocked := turn(t, b); blocked == nil || blocked.By != "a" {
+		t.Errorf("b, while a waits for another attempt: %+v, want it behind a", blocked)
+	}
+	if err := a.Done(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, blocked := turn(t, b); blocked != nil {
+		t.Errorf("b, after a has ended: %+v, want its turn", blocked)
+	}
+}
+
+func TestARedeliveryWaitsForTheWorkerThatHasTheTask(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	nc, js, one := open(t, topology)
+	two := another(t, nc, js, topology, "w2")
+	queued(t, js, topology, "web", "a")
+	first := fetch(t, one)
+	if _, blocked := turn(t, first); blocked != nil {
+		t.Fatal(blocked)
+	}
+	if err := first.Retry(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, blocked := turn(t, fetch(t, two)); blocked == nil || !blocked.Mine {
+		t.Errorf("the second worker: %+v, want to hear that the task itself is at work elsewhere", blocked)
+	}
+}
+
+func TestTheNewestDeploymentBehindIsFound(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	_, js, q := open(t, topology)
+	queued(t, js, topology, "web", "a", "b", "c")
+	queued(t, js, topology, "api", "d")
+	a, _, c := fetch(t, q), fetch(t, q), fetch(t, q)
+	for d, want := range map[worker.Delivery]string{a: "c", c: ""} {
+		if got, err := d.Newer(t.Context()); got != want || err != nil {
+			t.Errorf("%s: newer is %q, %v, want %q", d.Message().Subject, got, err, want)
+		}
+	}
+	publish(t, js, topology.TaskSubject("destroy-job-pack", "web", "e"), `{}`)
+	if got, err := a.Newer(t.Context()); got != "" || err != nil {
+		t.Errorf("behind a destroy: newer is %q, %v, want none: only deployments take each other's place", got, err)
+	}
+}
+
+// leaseOf takes the lease of web for a task of a worker.
+func leaseOf(t *testing.T, js jetstream.JetStream, name, id string) taken {
+	t.Helper()
+	leases, err := queue.NewLeases(t.Context(), js, queue.Topology{Replicas: 1}, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := queue.NewOnce(taskOf(id, "web"), nil, "")
+	q.Leases = leases
+	lease, blocked := turn(t, fetch(t, q))
+	return taken{lease, blocked}
+}
+
+type taken struct {
+	worker.Lease
+	blocked *worker.BlockedError
+}
+
+func taskOf(id, job string) tasks.Task {
+	return tasks.Task{ID: id, Kind: tasks.KindDeployImage, Deploy: &tasks.Deploy{JobID: job}}
+}
+
+// expire does what the server does when a lease's time is over.
+func expire(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), "KV_dispatch_lease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestALeaseHasOneHolder(t *testing.T) {
+	t.Parallel()
+	_, js, _ := open(t, queue.Topology{Replicas: 1})
+	mine := leaseOf(t, js, "w1", "a")
+	if !mine.Valid() {
+		t.Error("a lease that was just taken is not valid")
+	}
+	if other := leaseOf(t, js, "w2", "b"); other.blocked == nil || other.blocked.By != "a" {
+		t.Fatalf("another task got %+v, want to wait for a", other.blocked)
+	}
+	if err := mine.Renew(t.Context()); err != nil {
+		t.Errorf("renew: %v", err)
+	}
+
+	expire(t, js)
+	if err := mine.Renew(t.Context()); !errors.Is(err, worker.ErrLeaseGone) {
+		t.Errorf("renewing a lease that has ended: %v, want ErrLeaseGone", err)
+	}
+	if err := mine.Retake(t.Context()); err != nil {
+		t.Errorf("taking it again: %v", err)
+	}
+
+	expire(t, js)
+	other := leaseOf(t, js, "w2", "b")
+	if other.blocked != nil {
+		t.Fatalf("the ended lease is not free: %+v", other.blocked)
+	}
+	for what, err := range map[string]error{"renew": mine.Renew(t.Context()), "retake": mine.Retake(t.Context())} {
+		if !errors.Is(err, worker.ErrLeaseLost) {
+			t.Errorf("%s of a lease that somebody else has: %v, want ErrLeaseLost", what, err)
+		}
+	}
+	if err := mine.Release(t.Context()); err != nil {
+		t.Errorf("release of a lease that is somebody else's: %v, want no effect", err)
+	}
+	if err := other.Renew(t.Context()); err != nil {
+		t.Errorf("the new holder cannot renew: %v", err)
+	}
+}
+
+func TestARenewalWhoseAnswerWasLostIsOurs(t *testing.T) {
+	t.Parallel()
+	_, js, _ := open(t, queue.Topology{Replicas: 1})
+	mine := leaseOf(t, js, "w1", "a")
+	stream, err := js.Stream(t.Context(), "KV_dispatch_lease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := stream.GetLastMsgForSubject(t.Context(), "$KV.dispatch_lease.target.web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), stored.Subject, stored.Data); err != nil {
+		t.Fatal(err)
+	}
+	if err := mine.Renew(t.Context()); err != nil {
+		t.Errorf("renew: %v, want it to see its own write", err)
+	}
+}
+
+func TestOrphansAreRunsThatNobodyHas(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	nc, js, q := open(t, topology)
+	queued(t, js, topology, "web", "queued")
+	queuedAt := fetch(t, q).Message().Subject
+	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	once, err := queue.NewRuns(t.Context(), js, topology, "alive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, c := range map[string]struct {
+		runs *queue.Runs
+		run  worker.Run
+	}{
+		"queued":  {runs, worker.Run{Queue: queuedAt, Targets: []string{"web"}}},
+		"purged":  {runs, worker.Run{Queue: topology.TaskSubject("deploy-image", "api", "purged"), Targets: []string{"api"}}},
+		"leased":  {runs, worker.Run{Targets: []string{"db"}}},
+		"killed":  {runs, worker.Run{Targets: []string{"cache"}}},
+		"waiting": {once, worker.Run{Targets: []string{"cache"}}},
+	} {
+		if _, err := c.runs.Claim(t.Context(), worker.ClaimRequest{TaskID: id, New: c.run}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leases, err := queue.NewLeases(t.Context(), js, topology, "alive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := queue.NewOnce(taskOf("leased", "db"), nil, "")
+	held.Leases = leases
+	if _, blocked := turn(t, fetch(t, held)); blocked != nil {
+		t.Fatal(blocked)
+	}
+	alive(t, leases, nc)
+
+	orphanage := queue.NewOrphanage(leases, runs)
+	if lead, err := orphanage.Lead(t.Context()); !lead || err != nil {
+		t.Fatalf("Lead() = %v, %v", lead, err)
+	}
+	others, err := queue.NewLeases(t.Context(), js, topology, "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lead, err := queue.NewOrphanage(others, runs).Lead(t.Context()); lead || err != nil {
+		t.Errorf("a second sweeper leads: %v, %v", lead, err)
+	}
+	if lead, err := orphanage.Lead(t.Context()); !lead || err != nil {
+		t.Errorf("the first does not lead any more: %v, %v", lead, err)
+	}
+	got, err := orphanage.Orphans(t.Context())
+	if err != nil || len(got) != 2 || got["purged"] != 1 || got["killed"] != 1 {
+		t.Errorf("Orphans() = %v, %v, want purged and killed", got, err)
+	}
+}
+
+// alive says that the worker lives until the test ends, and returns once that
+// can be seen.
+func alive(t *testing.T, leases *queue.Leases, nc *nats.Conn) {
+	t.Helper()
+	said := make(chan *nats.Msg, 1)
+	subscription, err := nc.ChanSubscribe("$KV.dispatch_lease.worker.alive", said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		queue.NewPresence(leases, func() queue.WorkerInfo { return queue.WorkerInfo{ID: "alive", Once: true} }, zap.NewNop()).Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		_ = subscription.Unsubscribe()
+	})
+	select {
+	case <-said:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the worker did not say that it lives")
+	}
+}
+
+func TestACancelIsHeardAndKept(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Prefix: "staging", Replicas: 1}
+	nc, js, _ := open(t, topology)
+	heard := make(chan string, 1)
+	cancels, err := queue.SubscribeCancels(nc, topology, func(id string) { heard <- id })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cancels.Close()
+	if err := queue.NewReader(js, topology).Cancel(t.Context(), "id-1", "by hand"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case id := <-heard:
+		if id != "id-1" {
+			t.Errorf("heard of %q, want id-1", id)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the cancel was not heard")
+	}
+	stream, err := js.Stream(t.Context(), topology.Events())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.GetLastMsgForSubject(t.Context(), "staging.dispatch.cancel.id-1"); err != nil {
+		t.Errorf("the cancel is not kept: %v", err)
+	}
+}
+
+func TestARunIsRespectedOnlyWhereThatIsAsked(t *testing.T) {
+	t.Parallel()
+	_, one, two := newRuns(t)
+	claim(t, one, "id")
+	if _, err := two.Claim(t.Context(), worker.ClaimRequest{TaskID: "id", Respect: true}); !errors.Is(err, worker.ErrHeld) {
+		t.Errorf("claiming another worker's run: %v, want ErrHeld", err)
+	}
+	if _, err := one.Claim(t.Context(), worker.ClaimRequest{TaskID: "id", Respect: true}); err != nil {
+		t.Errorf("claiming one's own run: %v", err)
+	}
+	if got := claim(t, two, "id").Run().Claims; got != 3 {
+		t.Errorf("claims = %d, want 3: a refused claim counts for nothing", got)
+	}
+}
+
+func TestAClaimUnderAnEarlierLeaseIsRefused(t *testing.T) {
+	t.Parallel()
+	_, one, two := newRuns(t)
+	if _, err := two.Claim(t.Context(), worker.ClaimRequest{TaskID: "id", Fence: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Claim(t.Context(), worker.ClaimRequest{TaskID: "id", Fence: 5}); !errors.Is(err, worker.ErrHeld) {
+		t.Errorf("who stalled between its lease and its claim claimed: %v, want ErrHeld", err)
+	}
+	later, err := one.Claim(t.Context(), worker.ClaimRequest{TaskID: "id", Fence: 9})
+	if err != nil || later.Run().Claims != 2 || later.Run().Fence != 9 {
+		t.Errorf("a claim under a later lease: %v", err)
+	}
+}

@@ -1,0 +1,206 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+// acquire takes the delivery's turn and claims its run. It returns false where
+// the task is not ours now; then the delivery has been dealt with. Beside true it
+// returns the settlement of a task whose end was said only in part.
+func (p *Pool) acquire(work context.Context, a *attempt) (ended *Settlement, ours bool) {
+	ctx, cancel := p.settleContext(work, a)
+	defer cancel()
+	err := p.turn(ctx, a)
+	if blocked := (*BlockedError)(nil); errors.As(err, &blocked) {
+		ended, err = p.endedAlready(ctx, a, blocked)
+	}
+	if err == nil {
+		err = p.claim(ctx, a, ended != nil)
+	}
+	if err == nil && ended == nil {
+		ended, err = p.endedBefore(ctx, a)
+	}
+	if err == nil {
+		return ended, true
+	}
+	p.notOurs(ctx, a, ended, err)
+	return nil, false
+}
+
+// endedAlready returns the end of a blocked task that was asked for again, so
+// that it need not wait for others only to hear that. It is asked once for each
+// message: tens of thousands may be blocked.
+func (p *Pool) endedAlready(ctx context.Context, a *attempt, blocked *BlockedError) (*Settlement, error) {
+	if blocked.Mine || a.delivery.Message().Deliveries > 1 {
+		return nil, blocked
+	}
+	ended, err := p.publisher.Ended(ctx, a.task.ID)
+	if err == nil && ended == nil {
+		err = blocked
+	}
+	return ended, err
+}
+
+// endedBefore returns the task's end where that has been said. It is read after
+// the claim: a worker that ends the task writes the terminal record first and
+// then deletes its run, so whoever finds no run finds the record. A run that was
+// made for nothing is deleted again, and ErrNoRun returned.
+func (p *Pool) endedBefore(ctx context.Context, a *attempt) (*Settlement, error) {
+	ended, err := p.publisher.Ended(ctx, a.task.ID)
+	if err != nil || ended == nil || a.claim.Run().Claims > 1 {
+		return ended, err
+	}
+	if err := a.claim.Delete(ctx); err != nil {
+		return ended, err
+	}
+	return ended, ErrNoRun
+}
+
+// turn takes the lease of the task's targets, unless the task is to end
+// whatever others do.
+func (p *Pool) turn(ctx context.Context, a *attempt) error {
+	if a.invalid != nil {
+		return nil
+	}
+	cancelled, err := p.publisher.Cancelled(ctx, a.task.ID)
+	if err != nil {
+		return err
+	}
+	if cancelled {
+		a.refused = tasks.ErrCancelled
+	}
+	lease, err := a.delivery.Turn(ctx, Holder{TaskID: a.task.ID, Targets: a.task.Targets()})
+	if blocked := (*BlockedError)(nil); errors.As(err, &blocked) {
+		return a.passesBy(blocked)
+	}
+	if err != nil {
+		return err
+	}
+	a.lease = lease
+	return p.supersede(ctx, a)
+}
+
+// passesBy lets a blocked task end that needs no turn: one that is cancelled,
+// and one that will not be delivered again.
+func (a *attempt) passesBy(blocked *BlockedError) error {
+	switch {
+	case blocked.Mine:
+		return blocked
+	case a.refused != nil:
+		return nil
+	case a.delivery.Message().Last:
+		a.refused = tasks.Fail(tasks.ReasonTimeout, "the task waited for its turn until its time was over: "+blocked.Error(), nil)
+		return nil
+	default:
+		return blocked
+	}
+}
+
+// supersede refuses a deployment behind which a newer one of its job waits,
+// where the operator has chosen that for the job.
+func (p *Pool) supersede(ctx context.Context, a *attempt) error {
+	if a.refused != nil || a.task.Deploy == nil || !p.options.Supersede(a.task.Deploy.JobID) {
+		return nil
+	}
+	newer, err := a.delivery.Newer(ctx)
+	if err != nil || newer == "" {
+		return err
+	}
+	a.refused = tasks.Fail(tasks.ReasonSuperseded, fmt.Sprintf("the newer deployment %s of job %s took its place", newer, a.task.Deploy.JobID), nil)
+	return nil
+}
+
+// claim makes the run ours. A registered deployment is never superseded.
+func (p *Pool) claim(ctx context.Context, a *attempt, resume bool) error {
+	request := ClaimRequest{TaskID: a.task.ID, Resume: resume, Respect: p.options.respect()}
+	if !resume {
+		fresh, err := p.publisher.Begin(ctx, p.subject(a, Run{Claims: 1, Attempts: 1}))
+		if err != nil {
+			return err
+		}
+		fresh.Queue, fresh.Targets = a.delivery.Message().Subject, a.task.Targets()
+		request.New = fresh
+	}
+	request.Fence = a.lease.Fence()
+	claim, err := p.runs.Claim(ctx, request)
+	if errors.Is(err, ErrHeld) && !request.Respect && a.lease.Renew(ctx) == nil {
+		// The lease is ours still, so nobody has a later one: the numbers began
+		// anew because somebody has deleted the bucket of leases.
+		request.Fence = 0
+		claim, err = p.runs.Claim(ctx, request)
+	}
+	if err != nil {
+		return err
+	}
+	a.claim = claim
+	if a.refused != nil && a.refused.Reason == tasks.ReasonSuperseded && claim.Run().Reached.Registration != nil {
+		a.refused = nil
+	}
+	return nil
+}
+
+// notOurs ends a delivery that is not ours now: a duplicate of a task that has
+// ended is acknowledged, anything else is handed back.
+func (p *Pool) notOurs(ctx context.Context, a *attempt, ended *Settlement, err error) {
+	blocked := (*BlockedError)(nil)
+	switch {
+	case errors.Is(err, ErrNoRun):
+		p.duplicate(ctx, a, ended)
+	case errors.As(err, &blocked):
+		a.log.Debug("not its turn yet", zap.Error(err), zap.Duration("delay", blocked.After))
+		p.handBackAs(ctx, a, "blocked", blocked.After)
+	default:
+		p.yield(ctx, a, "claim the task", err)
+	}
+}
+
+// yield hands back a task with which nothing was done yet, and the attempt with
+// it: no worker was lost.
+func (p *Pool) yield(ctx context.Context, a *attempt, what string, err error) {
+	a.log.Warn(what, zap.Error(err))
+	if a.claim != nil {
+		err := a.claim.Save(ctx, func(r *Run) { r.Attempts-- })
+		if errors.Is(err, ErrClaimLost) {
+			p.unfinished(a, err)
+			return
+		}
+		if err != nil {
+			a.log.Warn("give the attempt back", zap.Error(err))
+		}
+	}
+	if err := a.lease.Release(ctx); err != nil {
+		a.log.Warn("release the lease; it ends by itself", zap.Error(err))
+	}
+	p.handBack(ctx, a, p.options.Heartbeat)
+}
+
+// duplicate acknowledges a task that has ended already.
+func (p *Pool) duplicate(ctx context.Context, a *attempt, ended *Settlement) {
+	if err := a.lease.Release(ctx); err != nil {
+		a.log.Warn("release the lease; it ends by itself", zap.Error(err))
+	}
+	if ended != nil && p.options.OnSettled != nil {
+		p.options.OnSettled(*ended)
+	}
+	a.log.Info("the task has ended already; nothing is done again")
+	p.publisher.Duplicate(ctx, a.task.ID)
+	p.options.Metrics.settled("duplicate")
+	if err := a.delivery.Done(ctx); err != nil {
+		a.log.Warn("acknowledge a duplicate", zap.Error(err))
+	}
+}
+
+// releaseLease lets the next task of the target begin.
+func (p *Pool) releaseLease(ctx context.Context, a *attempt) {
+	ctx, cancel := context.WithTimeout(ctx, forgetTimeout)
+	defer cancel()
+	if err := a.hold.release(ctx); err != nil {
+		a.log.Warn("release the lease; it ends by itself", zap.Error(err))
+	}
+}

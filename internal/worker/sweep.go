@@ -1,0 +1,130 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+// Orphanage finds open runs that no message will ever bring back: those of a
+// killed run-once, and those whose message somebody deleted.
+type Orphanage interface {
+	// Lead makes this worker the one that sweeps for a while; false where another is.
+	Lead(ctx context.Context) (bool, error)
+	// Orphans lists the open runs that have neither a message in the queue nor a
+	// lease now, with the number of their claims.
+	Orphans(ctx context.Context) (map[string]int, error)
+}
+
+// Sweeper ends open runs that nobody else will.
+type Sweeper struct {
+	orphanage Orphanage
+	runs      Runs
+	publisher Publisher
+	log       *zap.Logger
+	// seen are the orphans of the last look: one look may fall between a lease
+	// that has ended and its renewal.
+	seen map[string]int
+}
+
+// NewSweeper returns a sweeper. Nothing happens before Sweep.
+func NewSweeper(orphanage Orphanage, runs Runs, publisher Publisher, log *zap.Logger) *Sweeper {
+	return &Sweeper{orphanage: orphanage, runs: runs, publisher: publisher, log: log}
+}
+
+// Run sweeps until ctx ends. The time between two looks must be longer than a
+// lease lasts.
+func (s *Sweeper) Run(ctx context.Context, every time.Duration) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("look for runs that nobody will end", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Sweep looks once, and ends the orphans that the look before has seen as they
+// are now.
+func (s *Sweeper) Sweep(ctx context.Context) error {
+	lead, err := s.orphanage.Lead(ctx)
+	if err != nil || !lead {
+		s.seen = nil
+		return err
+	}
+	orphans, err := s.orphanage.Orphans(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for id, claims := range orphans {
+		if before, seen := s.seen[id]; !seen || before != claims {
+			continue
+		}
+		if err := s.end(ctx, id); err != nil {
+			failed = append(failed, fmt.Errorf("end the run of %s: %w", id, err))
+		}
+	}
+	s.seen = orphans
+	return errors.Join(failed...)
+}
+
+// end claims the run like any other and says its end: the outcome that stands
+// in it, else its will.
+func (s *Sweeper) end(ctx context.Context, id string) error {
+	claim, err := s.runs.Claim(ctx, ClaimRequest{TaskID: id, Resume: true})
+	if errors.Is(err, ErrNoRun) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	settlement, err := lastWord(claim.Run())
+	if err != nil {
+		return err
+	}
+	if err := claim.Save(ctx, func(r *Run) { r.Outcome = &settlement }); err != nil {
+		return err
+	}
+	if err := s.say(ctx, settlement); err != nil {
+		return err
+	}
+	s.log.Warn("ended a run that no worker had and no message would bring back",
+		zap.String("task_id", id), zap.String("task", string(settlement.Kind)),
+		zap.String("outcome", settlement.Status), zap.String("reason", string(settlement.Reason)))
+	return claim.Delete(ctx)
+}
+
+// lastWord is the run's outcome, or its will where it has none.
+func lastWord(r Run) (Settlement, error) {
+	if r.Outcome != nil {
+		return *r.Outcome, nil
+	}
+	if r.Will == nil {
+		return Settlement{}, tasks.Fail(tasks.ReasonInternal, "the run has no will: an older version made it", nil)
+	}
+	will := *r.Will
+	will.Attempt = max(r.Attempts-1, 1)
+	return will, nil
+}
+
+func (s *Sweeper) say(ctx context.Context, settlement Settlement) error {
+	standing, err := s.publisher.End(ctx, settlement)
+	if err != nil {
+		return err
+	}
+	if err := s.publisher.Announce(ctx, standing); err != nil {
+		return err
+	}
+	return s.publisher.EndLog(ctx, standing)
+}
