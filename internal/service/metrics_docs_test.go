@@ -15,6 +15,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/events"
 	"github.com/dispatchd/dispatchd/internal/ops"
 	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/traces"
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
@@ -53,6 +54,7 @@ func everyMetric(t *testing.T) *prometheus.Registry {
 	ops.NewProbes(filled)
 	ops.NewQueueWatch(filled, nil)
 	registerRedactions(filled, redact.New())
+	traces.NewMetrics(filled)
 	return registry
 }
 

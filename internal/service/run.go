@@ -18,6 +18,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/ops"
 	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/traces"
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
@@ -39,6 +40,10 @@ func Run(ctx context.Context, host Host) error {
 	}
 	defer open.close()
 	s := &service{parts: open, host: host, topology: topologyOf(host.Config), registry: newRegistry(host.Version)}
+	if s.tracer, err = newTracer(ctx, host, s.registry); err != nil {
+		return err
+	}
+	defer closeTracer(ctx, s.tracer)
 	if err := queue.EnsureService(ctx, open.bus.nc, open.bus.js, s.topology); err != nil {
 		return err
 	}
@@ -51,6 +56,7 @@ type service struct {
 	host     Host
 	topology queue.Topology
 	registry *prometheus.Registry
+	tracer   *traces.Tracer
 }
 
 func (s *service) run(ctx context.Context) error {
@@ -105,6 +111,7 @@ func (s *service) pool(ctx context.Context, publisher *events.Publisher) (*worke
 	pool := worker.New(source, runs, publisher, s.adapters.handler(s.host.Config), worker.Options{
 		Slots: cfg.Slots, TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Heartbeat: queue.AckWait / 3,
 		Workspace: s.workspace, Redactor: s.host.Redactor, Log: s.host.Log, Metrics: worker.NewMetrics(s.registry),
+		Tracer: s.tracer,
 	})
 	worker.RegisterOldestRunning(s.registry, pool)
 	return pool, nil

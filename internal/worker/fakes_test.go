@@ -198,7 +198,7 @@ func (w *world) Ended(_ context.Context, id string) (*worker.Settlement, error) 
 	return nil, nil
 }
 
-func (w *world) Duplicate(_ context.Context, id string) { _ = w.did("duplicate %s", id) }
+func (w *world) Duplicate(_ context.Context, id, _ string) { _ = w.did("duplicate %s", id) }
 
 func (w *world) Open(_ context.Context, about worker.Subject) (worker.Stream, error) {
 	w.mu.Lock()

@@ -16,14 +16,14 @@ type heartbeat struct {
 
 // startHeartbeat outlives ctx's end: while a task is stopped and settled its
 // message still is ours.
-func (p *Pool) startHeartbeat(ctx context.Context, d Delivery) *heartbeat {
+func (p *Pool) startHeartbeat(ctx context.Context, a *attempt) *heartbeat {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h := &heartbeat{cancel: cancel}
-	h.done.Go(func() { p.beat(ctx, d) })
+	h.done.Go(func() { p.beat(ctx, a) })
 	return h
 }
 
-func (p *Pool) beat(ctx context.Context, d Delivery) {
+func (p *Pool) beat(ctx context.Context, a *attempt) {
 	ticker := time.NewTicker(p.options.Heartbeat)
 	defer ticker.Stop()
 	for {
@@ -31,8 +31,8 @@ func (p *Pool) beat(ctx context.Context, d Delivery) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := d.Extend(ctx); err != nil && ctx.Err() == nil {
-				p.options.Log.Warn("extend the delivery", zap.Error(err))
+			if err := a.delivery.Extend(ctx); err != nil && ctx.Err() == nil {
+				a.log.Warn("extend the delivery", zap.Error(err))
 			}
 		}
 	}

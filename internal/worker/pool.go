@@ -13,6 +13,7 @@ import (
 
 	"github.com/dispatchd/dispatchd/internal/redact"
 	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/traces"
 )
 
 // Options are the pool's settings. Zero values take the defaults named here.
@@ -43,6 +44,8 @@ type Options struct {
 	Redactor  *redact.Redactor
 	Log       *zap.Logger
 	Metrics   *Metrics
+	// Tracer makes spans of attempts and stages; nil makes none.
+	Tracer *traces.Tracer
 }
 
 // Pool runs the tasks of one queue in a fixed number of slots.
@@ -129,7 +132,7 @@ func (p *Pool) slot(intake, work context.Context) {
 		switch {
 		case err == nil:
 			wait.reset()
-			p.guard(func() { p.work(work, delivery) })
+			p.guard(p.options.Log, func() { p.work(work, delivery) })
 		case errors.Is(err, io.EOF):
 			return
 		case intake.Err() != nil:
@@ -143,14 +146,19 @@ func (p *Pool) slot(intake, work context.Context) {
 
 // guard keeps a slot alive through a panic in our own code; the message is
 // redelivered when its ack wait ends.
-func (p *Pool) guard(do func()) {
+func (p *Pool) guard(log errorLog, do func()) {
 	defer func() {
 		if r := recover(); r != nil {
 			p.options.Metrics.panicked()
-			p.options.Log.Error("panic in a slot", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+			log.Error("panic in a slot", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
 		}
 	}()
 	do()
+}
+
+// errorLog is the pool's log, or that of one task.
+type errorLog interface {
+	Error(text string, fields ...zap.Field)
 }
 
 // OldestRunning returns for how long the longest running task has run; 0 where

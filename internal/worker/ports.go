@@ -159,18 +159,21 @@ type Publisher interface {
 	// Ended returns the settlement in the task's terminal record, nil where it
 	// has none.
 	Ended(ctx context.Context, id string) (*Settlement, error)
-	// Duplicate notes that a task which has ended was asked for again.
-	Duplicate(ctx context.Context, id string)
+	// Duplicate notes that a task which has ended was asked for again; traceparent
+	// may be empty.
+	Duplicate(ctx context.Context, id, traceparent string)
 	// Open starts the task's stream of events and log lines.
 	Open(ctx context.Context, about Subject) (Stream, error)
 }
 
 // Subject is what a stream of events is about.
 type Subject struct {
-	Task     tasks.Task
-	Run      Run
-	Message  Message
-	Redactor *redact.Redactor
+	Task    tasks.Task
+	Run     Run
+	Message Message
+	// Traceparent is the W3C header of every event of the task; may be empty.
+	Traceparent string
+	Redactor    *redact.Redactor
 }
 
 // Stream is what one attempt says. Its Reporter may be used from several

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,6 +12,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/logging"
 	"github.com/dispatchd/dispatchd/internal/redact"
 	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/traces"
 )
 
 // maxLost is how many workers may die of a task: the next one ends it.
@@ -31,7 +31,8 @@ type attempt struct {
 	started  time.Time
 	deadline time.Time
 	redactor *redact.Redactor
-	log      *zap.Logger
+	log      *taskLog
+	trace    trace
 }
 
 // work takes one delivery to its end. It never panics and returns when nothing
@@ -41,10 +42,15 @@ func (p *Pool) work(ctx context.Context, delivery Delivery) {
 	p.options.Metrics.busy(1)
 	defer p.options.Metrics.busy(-1)
 
-	beat := p.startHeartbeat(ctx, delivery)
-	defer beat.stop()
-
 	a := p.read(delivery)
+	defer a.trace.span.End()
+	beat := p.startHeartbeat(ctx, a)
+	defer beat.stop()
+	p.guard(a.log, func() { p.take(ctx, a) })
+}
+
+// take finds out whose delivery it is and carries it to its end.
+func (p *Pool) take(ctx context.Context, a *attempt) {
 	if a.task.ID == "" || (a.invalid != nil && !a.task.Identified()) {
 		p.discard(ctx, a)
 		return
@@ -65,9 +71,10 @@ func (p *Pool) read(delivery Delivery) *attempt {
 		a.invalid = tasks.AsFailure(err)
 	}
 	a.redactor = p.options.Redactor.With(task.Secrets()...)
-	a.log = logging.WithRedactor(p.options.Log, a.redactor).With(
+	a.trace = p.trace(a)
+	a.log = newTaskLog(logging.WithRedactor(p.options.Log, a.redactor).With(
 		zap.String("task_id", task.ID), zap.String("task", string(task.Kind)),
-		zap.String("trace_id", traceID(delivery.Message().Traceparent)))
+		zap.String("trace_id", a.trace.id.String())))
 	return a
 }
 
@@ -81,15 +88,19 @@ func (p *Pool) own(work context.Context, a *attempt) {
 		return
 	}
 	run := a.claim.Run()
-	a.log = a.log.With(zap.Int("attempt", run.Attempts))
+	a.log.claimed(run.Attempts)
+	a.trace.span.Set(traces.Int("dispatchd.attempt", run.Attempts))
 	a.deadline = time.Now().Add(p.options.TaskTimeout - a.claim.Age())
-	a.stream, err = p.publisher.Open(ctx, Subject{Task: a.task, Run: run, Message: a.delivery.Message(), Redactor: a.redactor})
+	a.stream, err = p.publisher.Open(ctx, Subject{
+		Task: a.task, Run: run, Message: a.delivery.Message(), Traceparent: a.trace.header(), Redactor: a.redactor,
+	})
 	if err != nil {
 		p.unopened(ctx, a, err)
 		return
 	}
 	defer a.stream.Close()
-	a.progress = newProgress(a.stream, a.task.Kind, p.options.Metrics)
+	a.progress = newProgress(a.stream, p.options.Metrics, a)
+	defer a.progress.close()
 
 	switch {
 	case run.Outcome != nil:
@@ -146,8 +157,8 @@ func (p *Pool) notClaimed(ctx context.Context, a *attempt, err error) {
 		return
 	}
 	a.log.Info("the task has ended already; nothing is done again")
-	p.publisher.Duplicate(ctx, a.task.ID)
-	p.options.Metrics.settled("duplicate")
+	p.publisher.Duplicate(ctx, a.task.ID, a.trace.header())
+	p.count(a, "duplicate")
 	if err := a.delivery.Done(ctx); err != nil {
 		a.log.Warn("acknowledge a duplicate", zap.Error(err))
 	}
@@ -219,6 +230,7 @@ func (p *Pool) discard(ctx context.Context, a *attempt) {
 	if failure == nil {
 		failure = tasks.Fail(tasks.ReasonInvalidTask, "the task has no id", nil)
 	}
+	failSpan(a.trace.span, failure)
 	message := a.redactor.String(failure.Message)
 	a.log.Warn("task refused", zap.String("reason", string(failure.Reason)), zap.String("error", message))
 	letter := DeadLetter{ID: a.task.ID, Reason: failure.Reason, Message: message, Attempt: a.delivery.Message().Deliveries}
@@ -226,19 +238,10 @@ func (p *Pool) discard(ctx context.Context, a *attempt) {
 		return a.delivery.Discard(ctx, letter)
 	})
 	if err == nil {
-		p.options.Metrics.settled("discard")
+		p.count(a, "discard")
 		p.options.Metrics.refused(failure.Reason)
 	}
 	if p.options.OnSettled != nil {
 		p.options.OnSettled(Settlement{Status: StatusFailed, Reason: failure.Reason, Message: message, DeadLetter: true})
 	}
-}
-
-// traceID returns the trace id of a W3C traceparent, or nothing.
-func traceID(traceparent string) string {
-	parts := strings.Split(traceparent, "-")
-	if len(parts) < 4 || len(parts[1]) != 32 {
-		return ""
-	}
-	return parts[1]
 }
