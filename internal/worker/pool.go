@@ -16,6 +16,10 @@ import (
 	"github.com/dispatchd/dispatchd/internal/traces"
 )
 
+// DefaultStopGrace is what settling gets once the pool must stop: a worker that
+// drains ends so long after its drain timeout at the latest.
+const DefaultStopGrace = 4 * time.Second
+
 // Options are the pool's settings. Zero values take the defaults named here.
 type Options struct {
 	// Slots is how many tasks run at once; 1.
@@ -33,7 +37,7 @@ type Options struct {
 	// SettleTimeout bounds settling a task, counted from the task's deadline
 	// where that is later; 0 means as long as it takes.
 	SettleTimeout time.Duration
-	// StopGrace is what settling gets once the pool must stop; 4 s.
+	// StopGrace is what settling gets once the pool must stop; DefaultStopGrace.
 	StopGrace time.Duration
 	// MaxAttempts is how many attempts a task has; 3.
 	MaxAttempts int
@@ -72,7 +76,7 @@ func (o Options) withDefaults() Options {
 	o.MaxAttempts = orDefault(o.MaxAttempts, 3)
 	o.TaskTimeout = orDefault(o.TaskTimeout, 15*time.Minute)
 	o.Heartbeat = orDefault(o.Heartbeat, 10*time.Second)
-	o.StopGrace = orDefault(o.StopGrace, 4*time.Second)
+	o.StopGrace = orDefault(o.StopGrace, DefaultStopGrace)
 	if o.StopCause == nil {
 		o.StopCause = tasks.ErrShutdown
 	}
