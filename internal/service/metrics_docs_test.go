@@ -50,6 +50,7 @@ func everyMetric(t *testing.T) *prometheus.Registry {
 	filled := &filling{Registry: registry, t: t}
 	pool := worker.New(nil, nil, nil, nil, worker.Options{Metrics: worker.NewMetrics(filled)})
 	worker.RegisterOldestRunning(filled, pool)
+	worker.RegisterUndelivered(filled, pool)
 	events.NewMetrics(filled)
 	ops.NewProbes(filled)
 	ops.NewQueueWatch(filled, nil)

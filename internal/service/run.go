@@ -114,6 +114,7 @@ func (s *service) pool(ctx context.Context, publisher *events.Publisher) (*worke
 		Tracer: s.tracer,
 	})
 	worker.RegisterOldestRunning(s.registry, pool)
+	worker.RegisterUndelivered(s.registry, pool)
 	return pool, nil
 }
 

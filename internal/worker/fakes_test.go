@@ -111,6 +111,9 @@ func (d *fakeDelivery) Extend(context.Context) error {
 	d.world.mu.Lock()
 	defer d.world.mu.Unlock()
 	d.extends++
+	if d.world.fail["extend"] > 0 {
+		return errFake
+	}
 	return nil
 }
 func (d *fakeDelivery) Done(context.Context) error { return d.world.did("ack %s", d.task.ID) }

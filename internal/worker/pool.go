@@ -60,6 +60,8 @@ type Pool struct {
 	handler   Handler
 	options   Options
 	inflight  inflight
+	// undelivered are outcomes that are not told yet.
+	undelivered undelivered
 }
 
 // New returns a pool. Nothing happens before Run.
@@ -67,7 +69,7 @@ func New(queue Queue, runs Runs, publisher Publisher, handler Handler, options O
 	return &Pool{
 		queue: queue, runs: runs, publisher: publisher, handler: handler,
 		options:  options.withDefaults(),
-		inflight: inflight{since: map[string]time.Time{}},
+		inflight: inflight{since: map[string]time.Time{}}, undelivered: undelivered{since: map[string]time.Time{}},
 	}
 }
 

@@ -206,6 +206,7 @@ func (p *Pool) handBack(ctx context.Context, a *attempt, delay time.Duration) {
 // finish makes the outcome the task's: first into the run record, which refuses
 // it where somebody else has claimed the task since.
 func (p *Pool) finish(ctx context.Context, a *attempt, outcome tasks.Outcome, lastLine uint64) {
+	defer p.undelivered.begin(a.task.ID)()
 	settlement := a.stream.Compose(outcome)
 	settlement.DeadLetter = a.invalid != nil
 	err := p.persist(ctx, a, "record the outcome", func(ctx context.Context) error {

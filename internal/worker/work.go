@@ -117,6 +117,7 @@ func (p *Pool) own(work context.Context, a *attempt) {
 func (p *Pool) resume(work context.Context, a *attempt, s Settlement) {
 	ctx, cancel := p.settleContext(work, a)
 	defer cancel()
+	defer p.undelivered.begin(a.task.ID)()
 	p.complete(ctx, a, s)
 }
 
