@@ -102,7 +102,8 @@ func (r *Registry) TryPush(ctx context.Context, host, repository string, creds t
 	if err != nil {
 		return pushRefused(place, creds, err)
 	}
-	return cancelUpload(ctx, httpClient, upload)
+	cancelUpload(ctx, httpClient, upload)
+	return nil
 }
 
 // beginUpload returns where the upload would go on; nil where the registry does not say.
@@ -122,24 +123,23 @@ func beginUpload(ctx context.Context, c *http.Client, place name.Repository) (*u
 	}
 	location, err := resp.Location()
 	if err != nil || location.Host != address.Host {
-		return nil, nil //nolint:nilerr // nothing that is ours to cancel
+		return nil, nil // nothing that is ours to cancel
 	}
 	return location, nil
 }
 
 // cancelUpload tidies up. A registry removes what it is not asked to in its own time.
-func cancelUpload(ctx context.Context, c *http.Client, upload *url.URL) error {
+func cancelUpload(ctx context.Context, c *http.Client, upload *url.URL) {
 	if upload == nil {
-		return nil
+		return
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, upload.String(), nil)
 	if err != nil {
-		return nil //nolint:nilerr // the right to push was shown
+		return
 	}
 	if resp, err := c.Do(req); err == nil {
 		_ = resp.Body.Close()
 	}
-	return nil
 }
 
 // pushRefused says why, in the words of a push.

@@ -46,7 +46,7 @@ func (d *denials) note(err error) {
 // caller at a time.
 func (d *denials) orDenied(ctx context.Context, do func(context.Context) error) error {
 	for len(d.news) > 0 {
-		<-d.news
+		_ = <-d.news // of an earlier call
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
@@ -57,7 +57,7 @@ func (d *denials) orDenied(ctx context.Context, do func(context.Context) error) 
 		return err
 	case denied := <-d.news:
 		cancel()
-		<-done
+		_ = <-done // it was interrupted
 		return denied
 	}
 }

@@ -38,9 +38,9 @@ type floor []version
 
 // The floors that operators are warned below.
 var (
-	gitFloor      = floor([]version{{2, 43, 7}, {2, 44, 4}, {2, 45, 4}, {2, 46, 4}, {2, 47, 3}, {2, 48, 2}, {2, 49, 1}, {2, 50, 1}})
-	nomadFloor    = floor([]version{{1, 10, 14}, {1, 11, 8}, {2, 0, 4}})
-	buildkitFloor = floor([]version{{0, 31, 2}})
+	gitFloor      floor = []version{{2, 43, 7}, {2, 44, 4}, {2, 45, 4}, {2, 46, 4}, {2, 47, 3}, {2, 48, 2}, {2, 49, 1}, {2, 50, 1}}
+	nomadFloor    floor = []version{{1, 10, 14}, {1, 11, 8}, {2, 0, 4}}
+	buildkitFloor floor = []version{{0, 31, 2}}
 )
 
 // met reports whether a version is at or above the floor of its line.
