@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
@@ -23,7 +24,7 @@ func (p *Pool) trace(a *attempt) trace {
 	parent, ok := traces.Parse(message.Traceparent)
 	t := trace{id: parent.TraceID, parent: parent}
 	if !ok {
-		t.id = traces.TraceIDOf(a.task.ID + message.Subject)
+		t.id = traces.TraceIDOf(cmp.Or(a.task.ID, message.Subject))
 	}
 	t.span = p.options.Tracer.Begin(parent, traces.Start{
 		Name: kindLabel(a.task.Kind), TraceID: t.id, At: a.started, Hide: a.redactor.String,

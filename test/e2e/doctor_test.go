@@ -70,6 +70,7 @@ func TestDoctorFindsTheRealPartsWell(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	for _, r := range results {
+		t.Log(r)
 		// What is old or open on this bed is so on purpose.
 		expected := r.Check == "programs" || r.Check == "buildkit" || strings.Contains(r.Found, "1.6.1 is below")
 		if r.Status == doctor.Fail || r.Status == doctor.Warn && !expected {
