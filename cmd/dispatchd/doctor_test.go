@@ -19,7 +19,7 @@ func nobody(t *testing.T) {
 		"BUILDKIT_HOST": "unix:///nowhere/buildkitd.sock", "DISPATCHD_REGISTRY": "127.0.0.1:1/apps", "REGISTRY_USERNAME": "me",
 		"REGISTRY_PASSWORD": "secret-registry", "VAULT_ADDR": "http://127.0.0.1:1", "BACKEND_URL": "http://127.0.0.1:1/?t=secret-query",
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_HEADERS": "k=secret-otlp", "DISPATCHD_WORK_DIR": t.TempDir(),
-		"DISPATCHD_SLOTS": "many",
+		"DISPATCHD_SLOTS": "many", "DISPATCHD_NATS_CONNECT_TIMEOUT": "300ms",
 	} {
 		t.Setenv(name, value)
 	}
@@ -52,7 +52,6 @@ func TestDoctorSaysWhatIsWrongWhereNothingIsThere(t *testing.T) {
 
 func TestDoctorAlsoAnswersInJSON(t *testing.T) {
 	nobody(t)
-	t.Setenv("NATS_SERVERS", "") // no time-out to wait for
 	var out bytes.Buffer
 	if code := execute(t.Context(), []string{"doctor", "-o", "json"}, strings.NewReader(""), &out, &out); code != exitFailed {
 		t.Errorf("exit code %d", code)

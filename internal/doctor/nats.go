@@ -63,7 +63,9 @@ func (n NATS) Check(ctx context.Context) []Result {
 
 func (n NATS) connect(ctx context.Context) (*server, Result) {
 	o := n.Connection
-	o.ConnectTimeout = connectLimit
+	if o.ConnectTimeout <= 0 || o.ConnectTimeout > connectLimit {
+		o.ConnectTimeout = connectLimit
+	}
 	s := &server{denied: newDenials()}
 	o.OnError = s.denied.note
 	tried := "connect to NATS"

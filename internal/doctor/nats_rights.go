@@ -24,7 +24,7 @@ type denials struct {
 }
 
 func newDenials() *denials {
-	return &denials{all: map[string]bool{}, news: make(chan *natsconn.PermissionError, 64)}
+	return &denials{all: map[string]bool{}, news: make(chan *natsconn.PermissionError, 256)}
 }
 
 // note is told of errors beside any call; it never blocks.
@@ -45,20 +45,39 @@ func (d *denials) note(err error) {
 // orDenied calls do and ends it as soon as the server refuses a subject. One
 // caller at a time.
 func (d *denials) orDenied(ctx context.Context, do func(context.Context) error) error {
-	for len(d.news) > 0 {
-		_ = <-d.news // of an earlier call
-	}
+	d.forget()
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- do(ctx) }()
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = do(ctx)
+	}()
 	select {
-	case err := <-done:
+	case <-done:
 		return err
 	case denied := <-d.news:
 		cancel()
-		_ = <-done // it was interrupted
+		<-done
 		return denied
+	}
+}
+
+func (d *denials) has(subject string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.all[subject]
+}
+
+// forget drops what an earlier call was refused.
+func (d *denials) forget() {
+	for {
+		select {
+		case <-d.news:
+		default:
+			return
+		}
 	}
 }
 
@@ -204,16 +223,9 @@ func (n NATS) tryRights(ctx context.Context, s *server, needs []string) []Result
 // probeToken stands where an id would.
 const probeToken = "dispatchd-doctor"
 
-// refused returns which of the messages just sent were forbidden. The server
-// says so before it answers a ping; the client tells us a moment after.
+// refused returns which of the messages just sent were forbidden.
 func (s *server) refused(ctx context.Context) []string {
-	_ = s.nc.FlushWithContext(ctx)
-	quiet := time.NewTimer(100 * time.Millisecond)
-	defer quiet.Stop()
-	select {
-	case <-quiet.C:
-	case <-ctx.Done():
-	}
+	s.heardAll(ctx)
 	s.denied.mu.Lock()
 	defer s.denied.mu.Unlock()
 	var lacks []string
@@ -224,4 +236,30 @@ func (s *server) refused(ctx context.Context) []string {
 	}
 	slices.Sort(lacks)
 	return lacks
+}
+
+// heardAll returns when every refusal of what was sent so far has reached us.
+// They come in their order, so one that is sure to come marks the end.
+func (s *server) heardAll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	if !s.denied.has(userInfo) {
+		// The server says so before it answers a ping; the client tells us a moment after.
+		_ = s.nc.FlushWithContext(ctx)
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, 200*time.Millisecond)
+		defer stop()
+	} else if s.nc.Publish(userInfo, nil) != nil {
+		return
+	}
+	for {
+		select {
+		case denied := <-s.denied.news:
+			if denied.Subject == userInfo {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }

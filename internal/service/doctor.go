@@ -49,7 +49,7 @@ func natsCheck(cfg config.Config) doctor.NATS {
 	return doctor.NATS{
 		Connection: natsconn.Options{
 			Servers: n.Servers, Seed: n.PrivateKey.Reveal(), Creds: n.Creds, CA: n.CA, Cert: n.Cert, Key: n.Key,
-			Name: "dispatchd doctor",
+			Name: "dispatchd doctor", ConnectTimeout: n.ConnectTimeout,
 		},
 		Topology: topologyOf(cfg), Legacy: subjects.Legacy(), Logs: []string{subjects.BuildLog("*"), subjects.BuildLogEnd("*")},
 	}
