@@ -19,6 +19,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/doctor"
 	"github.com/dispatchd/dispatchd/internal/nomad"
 	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/vault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -295,16 +296,24 @@ func TestVaultAndTheBackendAreAsked(t *testing.T) {
 	}))
 	defer server.Close()
 	web := doctor.NewHTTP()
-	healthy(t, web.Vault(t.Context(), server.URL+"/"))
+	askVault := func(address string) []doctor.Result {
+		client, err := vault.New(vault.Options{Address: address, Token: "secret"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		return doctor.Vault(t.Context(), address, client)
+	}
+	healthy(t, askVault(server.URL+"/"))
 	for text, want := range map[string]string{
 		`{"initialized":true,"sealed":true}`: "it is sealed", `{"initialized":false}`: "not initialized", `<html>`: "no answer of Vault's",
 	} {
 		health = text
-		expect(t, web.Vault(t.Context(), server.URL), doctor.Fail, want, "VAULT_ADDR: ")
+		expect(t, askVault(server.URL), doctor.Fail, want, "VAULT_ADDR: ")
 	}
 	healthy(t, web.Backend(t.Context(), server.URL))
 	expect(t, web.Backend(t.Context(), server.URL+"/broken"), doctor.Warn, "status 502", "BACKEND_URL: ")
-	for _, results := range [][]doctor.Result{web.Vault(t.Context(), "http://127.0.0.1:1"), web.Backend(t.Context(), "http://127.0.0.1:1/?accessToken=hunter2")} {
+	for _, results := range [][]doctor.Result{askVault("http://127.0.0.1:1"), web.Backend(t.Context(), "http://127.0.0.1:1/?accessToken=hunter2")} {
 		if line := results[0].Found; strings.Contains(line, "hunter2") || !strings.Contains(line, "refused") {
 			t.Errorf("%s", line)
 		}

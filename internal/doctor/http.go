@@ -2,13 +2,12 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"strings"
+
+	"github.com/dispatchd/dispatchd/internal/vault"
 )
 
 // HTTP asks the servers that need no client of their own.
@@ -26,44 +25,34 @@ func NewHTTP() HTTP {
 	}}
 }
 
-// maxAnswer is what is read of an answer.
-const maxAnswer = 64 << 10
-
-// get returns the status and the body. Its error holds no URL: a query may be a token.
-func (h HTTP) get(ctx context.Context, address string) (int, []byte, error) {
+// get returns the status. Its error holds no URL: a query may be a token.
+func (h HTTP) get(ctx context.Context, address string) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return 0, nil, errors.New("the address cannot be used")
+		return 0, errors.New("the address cannot be used")
 	}
 	resp, err := h.Client.Do(req)
 	if err != nil {
 		if inner := (*url.Error)(nil); errors.As(err, &inner) {
 			err = inner.Err
 		}
-		return 0, nil, err
+		return 0, err
 	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	return resp.StatusCode, body, err
+	return resp.StatusCode, resp.Body.Close()
+}
+
+// Sealable is a Vault: *vault.Client.
+type Sealable interface {
+	Health(ctx context.Context) (vault.Health, error)
 }
 
 // Vault asks a Vault for its health, which needs no token.
-func (h HTTP) Vault(ctx context.Context, address string) []Result {
+func Vault(ctx context.Context, address string, v Sealable) []Result {
 	tried := "ask Vault at " + address + " for its health"
-	// A standby answers for its cluster; the codes are made one.
-	const path = "/v1/sys/health?standbyok=true&perfstandbyok=true&sealedcode=200&uninitcode=200"
-	code, body, err := h.get(ctx, strings.TrimSuffix(address, "/")+path)
-	if err != nil {
-		return []Result{bad(Fail, tried, err.Error(), remedy{"VAULT_ADDR", "start Vault, or correct the address"})}
-	}
-	var health struct {
-		Initialized bool
-		Sealed      bool
-		Version     string
-	}
-	switch err := json.Unmarshal(body, &health); {
-	case err != nil || code != http.StatusOK:
-		return []Result{bad(Fail, tried, fmt.Sprintf("status %d, and no answer of Vault's", code), remedy{"VAULT_ADDR", "correct the address"})}
+	health, err := v.Health(ctx)
+	switch {
+	case err != nil:
+		return []Result{bad(Fail, tried, err.Error(), remedy{"VAULT_ADDR", "start Vault, or correct the address; behind TLS see VAULT_CACERT too"})}
 	case !health.Initialized:
 		return []Result{bad(Fail, tried, "it is not initialized", remedy{"VAULT_ADDR", "initialize Vault"})}
 	case health.Sealed:
@@ -76,7 +65,7 @@ func (h HTTP) Vault(ctx context.Context, address string) []Result {
 // tells whether it is there.
 func (h HTTP) Backend(ctx context.Context, address string) []Result {
 	tried := "reach the backend at " + address
-	code, _, err := h.get(ctx, address)
+	code, err := h.get(ctx, address)
 	switch {
 	case err != nil:
 		return []Result{bad(Warn, tried, err.Error(), remedy{"BACKEND_URL", "start the backend, or correct the address; deployments go on without it"})}

@@ -68,6 +68,11 @@ func (a *adapters) checks(cfg config.Config) []doctor.Check {
 			Credentials: policy(cfg).RegistryCredentials,
 		}.Check})
 	}
+	if address := cfg.Vault.Address; address != "" {
+		checks = append(checks, doctor.Check{Name: "vault", Run: func(ctx context.Context) []doctor.Result {
+			return doctor.Vault(ctx, address, a.vault)
+		}})
+	}
 	return checks
 }
 
@@ -81,9 +86,6 @@ func localChecks(cfg config.Config) []doctor.Check {
 func furtherChecks(cfg config.Config) []doctor.Check {
 	web := doctor.NewHTTP()
 	var checks []doctor.Check
-	if address := cfg.Vault.Address; address != "" {
-		checks = append(checks, doctor.Check{Name: "vault", Run: func(ctx context.Context) []doctor.Result { return web.Vault(ctx, address) }})
-	}
 	if address := cfg.Backend.URL; address != "" {
 		checks = append(checks, doctor.Check{Name: "backend", Run: func(ctx context.Context) []doctor.Result { return web.Backend(ctx, address) }})
 	}
