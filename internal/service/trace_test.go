@@ -163,15 +163,22 @@ func TestEachLogLineOfATaskHasItsIDs(t *testing.T) {
 	js := backend(t, server.ClientURL())
 	host, log := hostFor(t, map[string]string{
 		"NATS_SERVERS": server.ClientURL(), "NOMAD_ADDR": "http://127.0.0.1:1", "DISPATCHD_GITHUB_URL": sayNo(t).URL, "DISPATCHD_SLOTS": "1",
+		"BACKEND_URL": "http://127.0.0.1:1",
 	})
 	stop := start(t, host, log)
 	publishTasks(t, js, log)
 	stop()
 
+	if n := strings.Count(log.String(), "tell the platform's API"); n == 0 {
+		t.Error("no line about the platform's API, which is away")
+	}
 	var got []string
 	for _, line := range taskLines(t, log.String()) {
 		if line["trace_id"] != publishersTrace {
 			t.Errorf("trace %v in %v", line["trace_id"], line)
+		}
+		if line["msg"] == "tell the platform's API" {
+			continue // it comes from beside the task, at any moment
 		}
 		got = append(got, fmt.Sprintf("%v: %v %v %v attempt %v", line["msg"], line["task_id"], line["task"], line["step"], line["attempt"]))
 	}

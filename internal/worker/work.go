@@ -217,7 +217,7 @@ func (p *Pool) handle(ctx context.Context, a *attempt, at tasks.Attempt) (result
 		}
 	}()
 	defer func() { a.progress.finish(err) }()
-	result, err = p.handler.Handle(ctx, a.task, at, a.progress)
+	result, err = p.handler.Handle(logging.Into(ctx, a.log.Warn), a.task, at, a.progress)
 	if err != nil && ctx.Err() != nil {
 		// The cause beats the error that the interrupted step returned.
 		err = context.Cause(ctx)
