@@ -96,7 +96,7 @@ func TestFromInitToDestroy(t *testing.T) {
 		"found Go (go.mod) and Dockerfile, which exposes 8080", "wrote cloudstation.hcl: app web, built with csdocker, pushed to reg.example:5000/apps/web:latest",
 		"wrote vars.hcl", "next: dispatchd up")
 	s.wants(exitOK, "validate", "cloudstation.hcl is valid: app web")
-	s.wants(exitOK, "build", "==> build (0s)", "building reg.example:5000/apps/web:latest", "image reg.example:5000/apps/web@"+servicetest.Digest)
+	s.wants(exitOK, "build", "==> build (", "building reg.example:5000/apps/web:latest", "image reg.example:5000/apps/web@"+servicetest.Digest)
 	s.wants(exitOK, "deploy --dry-run", "==> plan", "+ job web", "nothing was changed at http://127.0.0.1:4646")
 	s.wants(exitOK, "deploy", "==> resolve", "job web version 3 is healthy at http://127.0.0.1:4646", "port 8080 at 127.0.0.1:25000")
 	s.wants(exitOK, "up", "==> push", "==> watch", "==> done", "job web version 3 is healthy")

@@ -95,7 +95,7 @@ Settings are environment variables: see "dispatchd config".`,
 	root.Flags().BoolP("version", "v", false, "version for dispatchd")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newRunOnce("run-once", false), newRunOnce("dispatch", true), newSubmit(), newRender(), newSchema(), newConfig(), newVersion())
+	root.AddCommand(newRun(), newRunOnce("run-once", false), newRunOnce("dispatch", true), newSubmit(), newRender(), newSchema(), newConfig(), newDoctor(), newVersion())
 	root.AddCommand(localCommands(open)...)
 	return root
 }

@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,7 +77,7 @@ func (w *warnings) String() string {
 func open(t *testing.T, opts backend.Options, about tasks.PlatformTask) (tasks.PlatformSession, *warnings) {
 	t.Helper()
 	heard := &warnings{}
-	opts.Warn = heard.add
+	opts.Warn = func(_ context.Context, err error) { heard.add(err) }
 	c := backend.New(opts)
 	t.Cleanup(c.Close)
 	about.DeploymentID, about.ServiceID, about.DeploymentType = "d1", "s 1", "git_repo"

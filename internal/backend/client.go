@@ -31,7 +31,7 @@ type Options struct {
 	Patience time.Duration
 	// Warn hears of the first call of an attempt that failed; nil where nobody
 	// does. It is called from any goroutine.
-	Warn func(error)
+	Warn func(context.Context, error)
 }
 
 // Client talks to the API. It is safe for concurrent use.
@@ -51,7 +51,7 @@ func New(opts Options) *Client {
 		opts.Patience = 2500 * time.Millisecond
 	}
 	if opts.Warn == nil {
-		opts.Warn = func(error) {}
+		opts.Warn = func(context.Context, error) {}
 	}
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,

@@ -24,8 +24,10 @@ type session struct {
 	api    *api
 	about  tasks.PlatformTask
 	cancel context.CancelFunc
-	wake   chan struct{}
-	done   chan struct{}
+	// warn tells the operator, in the log of the attempt.
+	warn func(error)
+	wake chan struct{}
+	done chan struct{}
 
 	mu      sync.Mutex
 	waiting []call
@@ -43,8 +45,11 @@ func (c *Client) Open(ctx context.Context, about tasks.PlatformTask) tasks.Platf
 	if a == nil {
 		return nil
 	}
+	attempt := ctx
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &session{
+		warn: func(err error) { c.opts.Warn(attempt, err) },
+
 		api: a, about: about, cancel: cancel, patience: c.opts.Patience,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
@@ -166,7 +171,7 @@ func (s *session) note(err error) {
 	s.poke()
 	s.mu.Unlock()
 	if warn {
-		s.api.client.opts.Warn(err)
+		s.warn(err)
 	}
 }
 
@@ -182,7 +187,7 @@ func (s *session) Close() {
 	select {
 	case <-s.done:
 	case <-timer.C:
-		s.api.client.opts.Warn(errors.New("the platform's API was too slow for the last updates of " + s.about.DeploymentID))
+		s.warn(errors.New("the platform's API was too slow for the last updates of " + s.about.DeploymentID))
 	}
 	s.cancel()
 	<-s.done

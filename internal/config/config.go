@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/dispatchd/dispatchd/internal/traces"
+)
 
 // Config is everything that the environment says. Make one with Load.
 //
@@ -22,6 +26,7 @@ type Config struct {
 	ServiceProvider string `envconfig:"DISPATCHD_SERVICE_PROVIDER" shown:"consul where the task names a Consul service and Nomad has a Consul, else nomad" desc:"the catalogue in which the deploy pack registers services: nomad or consul"`
 	Vault           Vault
 	Backend         Backend
+	Traces          Traces
 	RunOnce         RunOnce
 
 	// set holds the names of the variables that the environment gave.
@@ -118,10 +123,35 @@ type Backend struct {
 	AccessToken Secret `envconfig:"ACCESS_TOKEN" desc:"token for BACKEND_URL; it is never sent to an address that a task named"`
 }
 
+// Traces are OpenTelemetry's own variables, as far as they mean anything here.
+type Traces struct {
+	Endpoint       string `envconfig:"OTEL_EXPORTER_OTLP_ENDPOINT" hide:"url" desc:"base URL of an OTLP collector's HTTP port, such as http://127.0.0.1:4318; traces are sent only where it is set"`
+	TracesEndpoint string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" hide:"url" desc:"the whole URL for traces, instead of the base and /v1/traces"`
+	Headers        Secret `envconfig:"OTEL_EXPORTER_OTLP_HEADERS" desc:"headers for the collector, name=value separated by commas, percent-encoded; shown as a secret because tokens stand in it"`
+	Protocol       string `envconfig:"OTEL_EXPORTER_OTLP_PROTOCOL" default:"http/protobuf" desc:"http/protobuf, the only one that is spoken: grpc and http/json are refused at start"`
+	CACert         string `envconfig:"OTEL_EXPORTER_OTLP_CERTIFICATE" desc:"file of the CA certificate that signs the collector's"`
+	Timeout        string `envconfig:"OTEL_EXPORTER_OTLP_TIMEOUT" default:"10000" desc:"how long one request to the collector may take, in milliseconds"`
+	Service        string `envconfig:"OTEL_SERVICE_NAME" shown:"dispatchd" desc:"service.name of the spans"`
+	Resource       string `envconfig:"OTEL_RESOURCE_ATTRIBUTES" desc:"further attributes of the process, name=value separated by commas, percent-encoded"`
+	Sampler        string `envconfig:"OTEL_TRACES_SAMPLER" default:"parentbased_always_on" desc:"which traces are sent: always_on, always_off or traceidratio, alone or after parentbased_"`
+	SamplerArg     string `envconfig:"OTEL_TRACES_SAMPLER_ARG" shown:"1" desc:"the share that traceidratio keeps, from 0 to 1"`
+	Disabled       string `envconfig:"OTEL_SDK_DISABLED" desc:"true sends no traces, whatever else is set"`
+}
+
+// Settings are the variables as the tracer takes them.
+func (t Traces) Settings() traces.Settings {
+	return traces.Settings{
+		Endpoint: t.Endpoint, TracesEndpoint: t.TracesEndpoint, Headers: t.Headers.Reveal(), Protocol: t.Protocol,
+		CACert: t.CACert, Timeout: t.Timeout, Service: t.Service, Resource: t.Resource,
+		Sampler: t.Sampler, SamplerArg: t.SamplerArg, Disabled: t.Disabled,
+	}
+}
+
 // RunOnce is what Nomad's dispatch hands to run-once.
 type RunOnce struct {
 	MetaTask     string `envconfig:"NOMAD_META_TASK" desc:"run-once: the task's kind"`
 	MetaParams   Secret `envconfig:"NOMAD_META_PARAMS" hide:"text" desc:"run-once: the task's params, JSON or base64 of JSON; shown as a secret because tokens stand in it"`
+	Traceparent  string `envconfig:"NOMAD_META_TRACEPARENT" desc:"run-once: the W3C traceparent of whoever dispatched the task; a job that takes it lists traceparent in meta_optional"`
 	NomadJobID   string `envconfig:"NOMAD_JOB_ID" desc:"run-once: set by Nomad; the dispatch's id names the task"`
 	NomadAllocID string `envconfig:"NOMAD_ALLOC_ID" desc:"run-once: set by Nomad; for the log"`
 }

@@ -49,6 +49,7 @@ func TestLoadDefaults(t *testing.T) {
 		Git:      config.Git{GitHubURL: "https://github.com", GitLabURL: "https://gitlab.com", BitbucketURL: "https://bitbucket.org", MaxBytes: 2 << 30},
 		Upload:   config.Upload{MaxDownload: 512 << 20, MaxBytes: 2 << 30, MaxFiles: 50_000, Timeout: 5 * time.Minute},
 		BuildKit: config.BuildKit{Host: "unix:///run/buildkit/buildkitd.sock"},
+		Traces:   config.Traces{Protocol: "http/protobuf", Timeout: "10000", Sampler: "parentbased_always_on"},
 	}
 	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(config.Config{})); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -188,13 +189,14 @@ func TestSecretsListsWhatARedactorMustHide(t *testing.T) {
 	c, err := load(t, map[string]string{
 		"NOMAD_TOKEN": "nomad-token", "NOMAD_HTTP_AUTH": "user:proxy", "NATS_SERVERS": "nats://u:p%40ss@a,tok@b:1,nats://c",
 		"BACKEND_URL": "https://b.example/?t=query", "NOMAD_META_PARAMS": "{}",
+		"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20otlp-token",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := c.Secrets()
 	slices.Sort(got)
-	want := []string{"nomad-token", "p%40ss", "p@ss", "proxy", "query", "tok", "user:proxy"}
+	want := []string{"Bearer otlp-token", "authorization=Bearer%20otlp-token", "nomad-token", "otlp-token", "p%40ss", "p@ss", "proxy", "query", "tok", "user:proxy"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Secrets (-want +got):\n%s", diff)
 	}

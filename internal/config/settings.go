@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/traces"
 )
 
 // The two sources of a setting.
@@ -107,7 +108,7 @@ func (c Config) Secrets() []string {
 	if _, password, found := strings.Cut(c.Nomad.HTTPAuth.Reveal(), ":"); found {
 		list = append(list, password)
 	}
-	return list
+	return append(list, traces.HeaderSecrets(c.Traces.Headers.Reveal())...)
 }
 
 // urlSecrets returns the password of a URL, or its user where that stands alone

@@ -24,7 +24,7 @@ func (c Config) Validate() error { return errors.Join(c.problems()...) }
 func (c Config) problems() []error {
 	return slices.Concat(c.NATS.problems(), c.Worker.problems(), c.Log.problems(), c.Git.problems(),
 		c.Upload.problems(), c.Pack.problems(),
-		c.Registry.problems(), c.addressProblems())
+		c.Registry.problems(), c.addressProblems(), []error{c.Traces.Settings().Validate()})
 }
 
 var (

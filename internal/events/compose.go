@@ -95,7 +95,7 @@ func (s *Stream) commonHeader() map[string]string {
 		HeaderTaskID:  s.about.Task.ID,
 		HeaderAttempt: strconv.Itoa(s.about.Run.Attempts),
 	}
-	if trace := s.about.Message.Traceparent; trace != "" {
+	if trace := s.about.Traceparent; trace != "" {
 		header[HeaderTraceparent] = trace
 	}
 	return header

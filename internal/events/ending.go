@@ -49,6 +49,7 @@ func (p *Publisher) Announce(ctx context.Context, settlement worker.Settlement) 
 		TaskID: settlement.TaskID, Kind: settlement.Kind, Event: EventOutcome, Worker: p.options.Worker,
 		Status: settlement.Status, Stage: settlement.Stage, Reason: settlement.Reason,
 		Message: settlement.Message, Image: settlement.Image, Attempt: settlement.Attempt,
+		traceparent: settlement.Header[HeaderTraceparent],
 	})
 	return nil
 }

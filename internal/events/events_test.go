@@ -104,7 +104,7 @@ func deploy() *tasks.Deploy {
 func subject(kind tasks.Kind, secrets ...string) worker.Subject {
 	return worker.Subject{
 		Task: tasks.Task{ID: "task-1", Kind: kind, Deploy: deploy()}, Run: worker.Run{Claims: 1, Attempts: 2, Worker: "w"},
-		Redactor: redact.New(secrets...), Message: worker.Message{Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+		Redactor: redact.New(secrets...), Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
 }
 

@@ -122,8 +122,8 @@ func (p *Publisher) Ended(ctx context.Context, id string) (*worker.Settlement, e
 }
 
 // Duplicate notes that a task which has ended was asked for again.
-func (p *Publisher) Duplicate(ctx context.Context, id string) {
-	p.runEvent(ctx, RunEvent{TaskID: id, Event: EventDuplicate})
+func (p *Publisher) Duplicate(ctx context.Context, id, traceparent string) {
+	p.runEvent(ctx, RunEvent{TaskID: id, Event: EventDuplicate, traceparent: traceparent})
 }
 
 // publish sends one message through JetStream and waits for the server to have

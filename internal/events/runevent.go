@@ -37,6 +37,9 @@ type RunEvent struct {
 	Message string       `json:"message,omitempty"`
 	Image   string       `json:"image,omitempty"`
 	DelayMS int64        `json:"delay_ms,omitempty"`
+
+	// traceparent is the message's header; may be empty.
+	traceparent string
 }
 
 // runEvent publishes without waiting for an answer: our stream has it or not.
@@ -51,6 +54,9 @@ func (p *Publisher) runEvent(_ context.Context, e RunEvent) {
 	}
 	msg := nats.NewMsg(p.options.Subjects.Event(e.TaskID, e.Event))
 	msg.Data = body
+	if e.traceparent != "" {
+		msg.Header.Set(HeaderTraceparent, e.traceparent)
+	}
 	if err := p.nc.PublishMsg(msg); err != nil {
 		p.options.Metrics.runEventLost()
 	}

@@ -114,7 +114,10 @@ func (s *Stream) Retried(ctx context.Context, failure *tasks.Failure, after time
 func (s *Stream) Close() { s.log.close() }
 
 func (s *Stream) runEvent(kind string, fill func(*RunEvent)) RunEvent {
-	e := RunEvent{TaskID: s.about.Task.ID, Kind: s.about.Task.Kind, Event: kind, Attempt: s.about.Run.Attempts, Worker: s.about.Run.Worker}
+	e := RunEvent{
+		TaskID: s.about.Task.ID, Kind: s.about.Task.Kind, Event: kind, Attempt: s.about.Run.Attempts, Worker: s.about.Run.Worker,
+		traceparent: s.about.Traceparent,
+	}
 	if fill != nil {
 		fill(&e)
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // errNotAsked stands until the first probe has answered.
@@ -60,7 +59,7 @@ func (s *Server) Close(ctx context.Context) error {
 
 func handler(metrics prometheus.Gatherer, probes *Probes, watch *QueueWatch) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { expose(w, metrics) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { ready(w, probes) })
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { status(w, probes, watch) })

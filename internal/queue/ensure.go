@@ -136,7 +136,12 @@ func ensureConsumer(ctx context.Context, js jetstream.JetStream, t Topology) err
 	if err != nil {
 		return fmt.Errorf("make or read consumer %s of stream %s: %w", consumerName, t.Tasks(), err)
 	}
-	got := consumer.CachedInfo().Config
+	return consumerFits(t, consumer.CachedInfo().Config)
+}
+
+// consumerFits compares what must not differ.
+func consumerFits(t Topology, got jetstream.ConsumerConfig) error {
+	want := t.consumer()
 	if got.AckPolicy != want.AckPolicy || got.AckWait != want.AckWait || got.MaxAckPending != want.MaxAckPending || got.MaxDeliver != want.MaxDeliver {
 		return fmt.Errorf("consumer %s of stream %s does not fit: it must have explicit acks, an ack wait of %s and no limits of deliveries or pending acks; delete it, and it is made anew",
 			consumerName, t.Tasks(), want.AckWait)

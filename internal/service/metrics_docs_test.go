@@ -15,6 +15,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/events"
 	"github.com/dispatchd/dispatchd/internal/ops"
 	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/traces"
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
@@ -49,10 +50,12 @@ func everyMetric(t *testing.T) *prometheus.Registry {
 	filled := &filling{Registry: registry, t: t}
 	pool := worker.New(nil, nil, nil, nil, worker.Options{Metrics: worker.NewMetrics(filled)})
 	worker.RegisterOldestRunning(filled, pool)
+	worker.RegisterUndelivered(filled, pool)
 	events.NewMetrics(filled)
 	ops.NewProbes(filled)
 	ops.NewQueueWatch(filled, nil)
 	registerRedactions(filled, redact.New())
+	traces.NewMetrics(filled)
 	return registry
 }
 

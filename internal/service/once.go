@@ -32,7 +32,7 @@ func RunOnce(ctx context.Context, host Host) error {
 		return errors.Join(invalid, err)
 	}
 	defer open.close()
-	source := queue.NewOnce(task, invalid, "")
+	source := queue.NewOnce(task, invalid, host.Config.RunOnce.Traceparent)
 	source.Limit = host.Config.Worker.TaskTimeout + onceSettleTimeout
 	settled, err := open.runOnce(ctx, host, source)
 	if err != nil {
@@ -53,6 +53,11 @@ func decodeMeta(env config.RunOnce) (tasks.Task, error) {
 
 func (p *parts) runOnce(ctx context.Context, host Host, source *queue.Once) (*worker.Settlement, error) {
 	registry := prometheus.NewRegistry()
+	tracer, err := newTracer(ctx, host, registry)
+	if err != nil {
+		return nil, err
+	}
+	defer closeTracer(ctx, tracer)
 	kept, err := onceRecords(ctx, host, p.bus)
 	if err != nil {
 		return nil, err
@@ -65,7 +70,7 @@ func (p *parts) runOnce(ctx context.Context, host Host, source *queue.Once) (*wo
 	pool := worker.New(source, kept.runsOr(host.Config.Worker.ID), publisher, p.adapters.handlerOf(host), worker.Options{
 		TaskTimeout: host.Config.Worker.TaskTimeout, Heartbeat: host.Pace.Beat(), SettleTimeout: onceSettleTimeout, StopCause: tasks.ErrInterrupted,
 		OnSettled: func(s worker.Settlement) { settled = &s },
-		Workspace: p.workspace, Redactor: host.Redactor, Log: host.Log, Metrics: worker.NewMetrics(registry),
+		Workspace: p.workspace, Redactor: host.Redactor, Log: host.Log, Metrics: worker.NewMetrics(registry), Tracer: tracer,
 	})
 	if kept != nil {
 		source.Leases = kept.leases

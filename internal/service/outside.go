@@ -1,10 +1,13 @@
 package service
 
 import (
+	"context"
+
 	"go.uber.org/zap"
 
 	"github.com/dispatchd/dispatchd/internal/backend"
 	"github.com/dispatchd/dispatchd/internal/config"
+	"github.com/dispatchd/dispatchd/internal/logging"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/vault"
 )
@@ -22,6 +25,8 @@ func newVault(cfg config.Config) (*vault.Client, error) {
 func newPlatform(cfg config.Config, log *zap.Logger) *backend.Client {
 	return backend.New(backend.Options{
 		URL: cfg.Backend.URL, Token: tasks.Secret(cfg.Backend.AccessToken.Reveal()),
-		Warn: func(err error) { log.Warn("tell the platform's API", zap.Error(err)) },
+		Warn: func(ctx context.Context, err error) {
+			logging.Warn(ctx, log, "tell the platform's API", zap.Error(err))
+		},
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/ops"
 	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/redact"
+	"github.com/dispatchd/dispatchd/internal/traces"
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
@@ -40,6 +41,10 @@ func Run(ctx context.Context, host Host) error {
 	}
 	defer open.close()
 	s := &service{parts: open, host: host, topology: topologyOf(host), registry: newRegistry(host.Version)}
+	if s.tracer, err = newTracer(ctx, host, s.registry); err != nil {
+		return err
+	}
+	defer closeTracer(ctx, s.tracer)
 	if err := queue.EnsureService(ctx, open.bus.nc, open.bus.js, s.topology); err != nil {
 		return err
 	}
@@ -53,6 +58,7 @@ type service struct {
 	topology queue.Topology
 	registry *prometheus.Registry
 	records  *records
+	tracer   *traces.Tracer
 }
 
 func (s *service) run(ctx context.Context) error {
@@ -132,8 +138,10 @@ func (s *service) pool(ctx context.Context, publisher *events.Publisher) (*worke
 		Supersede: matcher(cfg.Supersede),
 		Heartbeat: s.topology.Pace.Beat(), Reconnected: s.bus.reconnected, ReconnectGrace: s.host.Pace.AckWait,
 		Workspace: s.workspace, Redactor: s.host.Redactor, Log: s.host.Log, Metrics: worker.NewMetrics(s.registry),
+		Tracer: s.tracer,
 	})
 	worker.RegisterOldestRunning(s.registry, pool)
+	worker.RegisterUndelivered(s.registry, pool)
 	return pool, nil
 }
 

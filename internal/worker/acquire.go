@@ -189,8 +189,8 @@ func (p *Pool) duplicate(ctx context.Context, a *attempt, ended *Settlement) {
 		p.options.OnSettled(*ended)
 	}
 	a.log.Info("the task has ended already; nothing is done again")
-	p.publisher.Duplicate(ctx, a.task.ID)
-	p.options.Metrics.settled("duplicate")
+	p.publisher.Duplicate(ctx, a.task.ID, a.trace.header())
+	p.count(a, "duplicate")
 	if err := a.delivery.Done(ctx); err != nil {
 		a.log.Warn("acknowledge a duplicate", zap.Error(err))
 	}

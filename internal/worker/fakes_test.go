@@ -126,6 +126,9 @@ func (d *fakeDelivery) Extend(context.Context) error {
 	d.world.mu.Lock()
 	defer d.world.mu.Unlock()
 	d.extends++
+	if d.world.fail["extend"] > 0 {
+		return errFake
+	}
 	return nil
 }
 func (d *fakeDelivery) Done(context.Context) error { return d.world.did("ack %s", d.task.ID) }
@@ -256,7 +259,7 @@ func (w *world) Ended(_ context.Context, id string) (*worker.Settlement, error) 
 	return nil, nil
 }
 
-func (w *world) Duplicate(_ context.Context, id string) { _ = w.did("duplicate %s", id) }
+func (w *world) Duplicate(_ context.Context, id, _ string) { _ = w.did("duplicate %s", id) }
 
 func (w *world) Cancelled(_ context.Context, id string) (bool, error) {
 	w.mu.Lock()

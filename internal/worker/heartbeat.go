@@ -19,16 +19,16 @@ type heartbeat struct {
 
 // startHeartbeat outlives ctx's end: while a task is stopped and settled its
 // message still is ours.
-func (p *Pool) startHeartbeat(ctx context.Context, d Delivery) *heartbeat {
+func (p *Pool) startHeartbeat(ctx context.Context, a *attempt) *heartbeat {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h := &heartbeat{cancel: cancel}
-	h.done.Go(func() { p.beat(ctx, h, d) })
+	h.done.Go(func() { p.beat(ctx, h, a) })
 	return h
 }
 
 // beat stops for good once the attempt is somebody else's: a sign of life of
 // ours would then count for their delivery.
-func (p *Pool) beat(ctx context.Context, h *heartbeat, d Delivery) {
+func (p *Pool) beat(ctx context.Context, h *heartbeat, a *attempt) {
 	ticker := time.NewTicker(p.options.Heartbeat)
 	defer ticker.Stop()
 	for {
@@ -39,14 +39,14 @@ func (p *Pool) beat(ctx context.Context, h *heartbeat, d Delivery) {
 		}
 		if held := h.hold.Load(); held != nil {
 			if err := held.renew(ctx); err != nil && ctx.Err() == nil {
-				p.options.Log.Warn("renew the lease", zap.Error(err))
+				a.log.Warn("renew the lease", zap.Error(err))
 			}
 			if held.isLost() {
 				return
 			}
 		}
-		if err := d.Extend(ctx); err != nil && ctx.Err() == nil {
-			p.options.Log.Warn("extend the delivery", zap.Error(err))
+		if err := a.delivery.Extend(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("extend the delivery", zap.Error(err))
 		}
 	}
 }

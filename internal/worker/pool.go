@@ -15,7 +15,12 @@ import (
 
 	"github.com/dispatchd/dispatchd/internal/redact"
 	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/traces"
 )
+
+// DefaultStopGrace is what settling gets once the pool must stop: a worker that
+// drains ends so long after its drain timeout at the latest.
+const DefaultStopGrace = 4 * time.Second
 
 // Options are the pool's settings. Zero values take the defaults named here.
 type Options struct {
@@ -34,7 +39,7 @@ type Options struct {
 	// SettleTimeout bounds settling a task, counted from the task's deadline
 	// where that is later; 0 means as long as it takes.
 	SettleTimeout time.Duration
-	// StopGrace is what settling gets once the pool must stop; 4 s.
+	// StopGrace is what settling gets once the pool must stop; DefaultStopGrace.
 	StopGrace time.Duration
 	// MaxAttempts is how many attempts a task has; 3.
 	MaxAttempts int
@@ -54,6 +59,8 @@ type Options struct {
 	Redactor  *redact.Redactor
 	Log       *zap.Logger
 	Metrics   *Metrics
+	// Tracer makes spans of attempts and stages; nil makes none.
+	Tracer *traces.Tracer
 }
 
 // Pool runs the tasks of one queue in a fixed number of slots.
@@ -64,14 +71,17 @@ type Pool struct {
 	handler   Handler
 	options   Options
 	inflight  inflight
+	// undelivered are outcomes that are not told yet.
+	undelivered undelivered
 }
 
 // New returns a pool. Nothing happens before Run.
 func New(queue Queue, runs Runs, publisher Publisher, handler Handler, options Options) *Pool {
 	return &Pool{
 		queue: queue, runs: runs, publisher: publisher, handler: handler,
-		options:  options.withDefaults(),
-		inflight: inflight{running: map[string]running{}},
+		options:     options.withDefaults(),
+		inflight:    inflight{running: map[string]running{}},
+		undelivered: undelivered{since: map[string]time.Time{}},
 	}
 }
 
@@ -80,7 +90,7 @@ func (o Options) withDefaults() Options {
 	o.MaxAttempts = orDefault(o.MaxAttempts, 3)
 	o.TaskTimeout = orDefault(o.TaskTimeout, 15*time.Minute)
 	o.Heartbeat = orDefault(o.Heartbeat, 8*time.Second)
-	o.StopGrace = orDefault(o.StopGrace, 4*time.Second)
+	o.StopGrace = orDefault(o.StopGrace, DefaultStopGrace)
 	o.ReconnectGrace = orDefault(o.ReconnectGrace, 30*time.Second)
 	if o.StopCause == nil {
 		o.StopCause = tasks.ErrShutdown
@@ -147,7 +157,7 @@ func (p *Pool) slot(intake, work context.Context) {
 		switch {
 		case err == nil:
 			wait.reset()
-			p.guard(func() { p.work(work, delivery) })
+			p.guard(p.options.Log, func() { p.work(work, delivery) })
 		case errors.Is(err, io.EOF):
 			return
 		case intake.Err() != nil:
@@ -161,14 +171,19 @@ func (p *Pool) slot(intake, work context.Context) {
 
 // guard keeps a slot alive through a panic in our own code; the message is
 // redelivered when its ack wait ends.
-func (p *Pool) guard(do func()) {
+func (p *Pool) guard(log errorLog, do func()) {
 	defer func() {
 		if r := recover(); r != nil {
 			p.options.Metrics.panicked()
-			p.options.Log.Error("panic in a slot", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+			log.Error("panic in a slot", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
 		}
 	}()
 	do()
+}
+
+// errorLog is the pool's log, or that of one task.
+type errorLog interface {
+	Error(text string, fields ...zap.Field)
 }
 
 // OldestRunning returns for how long the longest running task has run; 0 where

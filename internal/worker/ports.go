@@ -247,8 +247,9 @@ type Publisher interface {
 	// Ended returns the settlement in the task's terminal record, nil where it
 	// has none.
 	Ended(ctx context.Context, id string) (*Settlement, error)
-	// Duplicate notes that a task which has ended was asked for again.
-	Duplicate(ctx context.Context, id string)
+	// Duplicate notes that a task which has ended was asked for again; traceparent
+	// may be empty.
+	Duplicate(ctx context.Context, id, traceparent string)
 	// Cancelled reports whether somebody has asked for the task's end.
 	Cancelled(ctx context.Context, id string) (bool, error)
 	// Begin is what the record of a new run must hold so that its events stay
@@ -267,10 +268,12 @@ type Publisher interface {
 
 // Subject is what a stream of events is about.
 type Subject struct {
-	Task     tasks.Task
-	Run      Run
-	Message  Message
-	Redactor *redact.Redactor
+	Task    tasks.Task
+	Run     Run
+	Message Message
+	// Traceparent is the W3C header of every event of the task; may be empty.
+	Traceparent string
+	Redactor    *redact.Redactor
 	// Valid reports whether the task is still ours, by our own clock; no line is
 	// sent while it is not. Nil is always.
 	Valid func() bool

@@ -25,6 +25,10 @@ func (p *Pool) settle(work context.Context, a *attempt, result tasks.Result, err
 		return
 	}
 	a.report(result, failure, verdict)
+	if failure != nil {
+		failSpan(a.trace.span, failure)
+		a.progress.fail(failure)
+	}
 	last := p.flush(ctx, work, a)
 	switch verdict {
 	case giveBack, tryAgain:
@@ -123,7 +127,7 @@ func (a *attempt) report(result tasks.Result, failure *tasks.Failure, v verdict)
 			text = "stopped, and handed back to the queue"
 		}
 		_, _ = fmt.Fprintf(a.stream.Stderr(), "%s (%s): %s\n", text, failure.Reason, failure.Message)
-		a.log.Warn("attempt failed", zap.String("step", string(failure.Stage)), zap.String("reason", string(failure.Reason)), zap.Error(failure))
+		a.log.at(failure.Stage).Warn("attempt failed", zap.String("reason", string(failure.Reason)), zap.Error(failure))
 	}
 	for _, u := range result.Undestroyed {
 		a.log.Error("job not destroyed", zap.String("job", u.Job.JobID),
@@ -181,7 +185,7 @@ func (p *Pool) release(ctx context.Context, a *attempt, back handBack) {
 	}
 	a.stream.Retried(ctx, back.failure, delay)
 	p.releaseLease(ctx, a)
-	a.log.Info("task handed back", zap.String("step", string(back.failure.Stage)), zap.Duration("delay", delay))
+	a.log.at(back.failure.Stage).Info("task handed back", zap.Duration("delay", delay))
 	p.handBack(ctx, a, delay)
 }
 
@@ -207,7 +211,7 @@ func (p *Pool) handBack(ctx context.Context, a *attempt, delay time.Duration) {
 }
 
 func (p *Pool) handBackAs(ctx context.Context, a *attempt, verb string, delay time.Duration) {
-	p.options.Metrics.settled(verb)
+	p.count(a, verb)
 	if err := a.delivery.Retry(ctx, delay); err != nil {
 		a.log.Warn("hand the message back; it is redelivered when its ack wait ends", zap.Error(err))
 	}
@@ -216,6 +220,7 @@ func (p *Pool) handBackAs(ctx context.Context, a *attempt, verb string, delay ti
 // finish makes the outcome the task's: first into the run record, which refuses
 // it where somebody else has claimed the task since.
 func (p *Pool) finish(ctx context.Context, a *attempt, outcome tasks.Outcome, lastLine uint64) {
+	defer p.undelivered.begin(a.task.ID)()
 	settlement := a.stream.Compose(outcome)
 	settlement.DeadLetter = a.invalid != nil
 	err := p.persist(ctx, a, "record the outcome", func(ctx context.Context) error {
@@ -285,26 +290,33 @@ func (p *Pool) acknowledge(ctx context.Context, a *attempt, s Settlement) error 
 	return a.delivery.Discard(ctx, DeadLetter{ID: s.TaskID, Reason: s.Reason, Message: s.Message, Attempt: s.Attempt})
 }
 
+// count counts what became of a delivery, and notes it in its span.
+func (p *Pool) count(a *attempt, result string) {
+	p.options.Metrics.settled(result)
+	a.trace.outcome(result)
+}
+
 // unfinished says why a settlement stopped half-way.
 func (p *Pool) unfinished(a *attempt, err error) {
 	if errors.Is(err, ErrClaimLost) {
 		a.log.Warn("another worker owns the task")
-		p.options.Metrics.settled("lost")
+		p.count(a, "lost")
 		return
 	}
 	a.log.Error("the outcome could not be delivered; whoever gets the task next completes it", zap.Error(err))
-	p.options.Metrics.settled("undelivered")
+	p.count(a, "undelivered")
 }
 
 // settled logs and counts a task that has ended.
 func (p *Pool) settled(a *attempt, s Settlement) {
 	p.options.Metrics.ended(s, time.Since(a.started))
 	p.options.Metrics.settled("done")
+	a.trace.outcome(s.Status)
 	fields := []zap.Field{zap.String("outcome", s.Status), zap.Duration("took", time.Since(a.started).Round(time.Millisecond))}
 	if !s.Succeeded() {
-		fields = append(fields, zap.String("step", string(s.Stage)), zap.String("reason", string(s.Reason)), zap.String("error", s.Message))
+		fields = append(fields, zap.String("reason", string(s.Reason)), zap.String("error", s.Message))
 	}
-	a.log.Info("task settled", fields...)
+	a.log.at(s.Stage).Info("task settled", fields...)
 	if p.options.OnSettled != nil {
 		p.options.OnSettled(s)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,6 +11,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/logging"
 	"github.com/dispatchd/dispatchd/internal/redact"
 	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/traces"
 )
 
 // maxLost is how many workers may die of a task: the next one ends it.
@@ -34,7 +34,8 @@ type attempt struct {
 	started  time.Time
 	deadline time.Time
 	redactor *redact.Redactor
-	log      *zap.Logger
+	log      *taskLog
+	trace    trace
 }
 
 // work takes one delivery to its end. It never panics and returns when nothing
@@ -44,10 +45,15 @@ func (p *Pool) work(work context.Context, delivery Delivery) {
 	p.options.Metrics.busy(1)
 	defer p.options.Metrics.busy(-1)
 
-	beat := p.startHeartbeat(work, delivery)
-	defer beat.stop()
-
 	a := p.read(delivery)
+	defer a.trace.span.End()
+	beat := p.startHeartbeat(work, a)
+	defer beat.stop()
+	p.guard(a.log, func() { p.take(work, a, beat) })
+}
+
+// take finds out whose delivery it is and carries it to its end.
+func (p *Pool) take(work context.Context, a *attempt, beat *heartbeat) {
 	if a.task.ID == "" || (a.invalid != nil && !a.task.Identified()) {
 		p.discard(work, a)
 		return
@@ -74,9 +80,10 @@ func (p *Pool) read(delivery Delivery) *attempt {
 		a.invalid = tasks.AsFailure(err)
 	}
 	a.redactor = p.options.Redactor.With(task.Secrets()...)
-	a.log = logging.WithRedactor(p.options.Log, a.redactor).With(
+	a.trace = p.trace(a)
+	a.log = newTaskLog(logging.WithRedactor(p.options.Log, a.redactor).With(
 		zap.String("task_id", task.ID), zap.String("task", string(task.Kind)),
-		zap.String("trace_id", traceID(delivery.Message().Traceparent)))
+		zap.String("trace_id", a.trace.id.String())))
 	return a
 }
 
@@ -86,7 +93,8 @@ func (p *Pool) own(work, steps context.Context, a *attempt, ended *Settlement) {
 	defer cancel()
 	defer p.releaseLease(ctx, a)
 	run := a.claim.Run()
-	a.log = a.log.With(zap.Int("attempt", run.Attempts))
+	a.log.claimed(run.Attempts)
+	a.trace.span.Set(traces.Int("dispatchd.attempt", run.Attempts))
 	a.deadline = time.Now().Add(p.options.TaskTimeout - a.claim.Age())
 	about := p.subject(a, run)
 	about.Valid = a.lease.Valid
@@ -97,7 +105,8 @@ func (p *Pool) own(work, steps context.Context, a *attempt, ended *Settlement) {
 	}
 	a.stream = stream
 	defer a.stream.Close()
-	a.progress = newProgress(a.stream, a.task.Kind, p.options.Metrics)
+	a.progress = newProgress(a.stream, p.options.Metrics, a)
+	defer a.progress.close()
 
 	switch {
 	case run.Outcome != nil:
@@ -111,13 +120,14 @@ func (p *Pool) own(work, steps context.Context, a *attempt, ended *Settlement) {
 }
 
 func (p *Pool) subject(a *attempt, run Run) Subject {
-	return Subject{Task: a.task, Run: run, Message: a.delivery.Message(), Redactor: a.redactor}
+	return Subject{Task: a.task, Run: run, Message: a.delivery.Message(), Traceparent: a.trace.header(), Redactor: a.redactor}
 }
 
 // resume completes an outcome that an earlier owner has recorded.
 func (p *Pool) resume(work context.Context, a *attempt, s Settlement) {
 	ctx, cancel := p.settleContext(work, a)
 	defer cancel()
+	defer p.undelivered.begin(a.task.ID)()
 	p.complete(ctx, a, s)
 }
 
@@ -199,7 +209,7 @@ func (p *Pool) handle(ctx context.Context, a *attempt, at tasks.Attempt) (result
 		}
 	}()
 	defer func() { a.progress.finish(err) }()
-	result, err = p.handler.Handle(ctx, a.task, at, a.progress)
+	result, err = p.handler.Handle(logging.Into(ctx, a.log.Warn), a.task, at, a.progress)
 	if err != nil && ctx.Err() != nil {
 		// The cause beats the error that the interrupted step returned.
 		err = context.Cause(ctx)
@@ -213,6 +223,7 @@ func (p *Pool) discard(ctx context.Context, a *attempt) {
 	if failure == nil {
 		failure = tasks.Fail(tasks.ReasonInvalidTask, "the task has no id", nil)
 	}
+	failSpan(a.trace.span, failure)
 	message := a.redactor.String(failure.Message)
 	a.log.Warn("task refused", zap.String("reason", string(failure.Reason)), zap.String("error", message))
 	letter := DeadLetter{ID: a.task.ID, Reason: failure.Reason, Message: message, Attempt: a.delivery.Message().Deliveries}
@@ -220,19 +231,10 @@ func (p *Pool) discard(ctx context.Context, a *attempt) {
 		return a.delivery.Discard(ctx, letter)
 	})
 	if err == nil {
-		p.options.Metrics.settled("discard")
+		p.count(a, "discard")
 		p.options.Metrics.refused(failure.Reason)
 	}
 	if p.options.OnSettled != nil {
 		p.options.OnSettled(Settlement{Status: StatusFailed, Reason: failure.Reason, Message: message, DeadLetter: true})
 	}
-}
-
-// traceID returns the trace id of a W3C traceparent, or nothing.
-func traceID(traceparent string) string {
-	parts := strings.Split(traceparent, "-")
-	if len(parts) < 4 || len(parts[1]) != 32 {
-		return ""
-	}
-	return parts[1]
 }
