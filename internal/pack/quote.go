@@ -184,11 +184,14 @@ func readTemplate(s string) (string, bool) {
 	return value.AsString(), true
 }
 
-// shown is a text as an error message may hold it: quoted and short.
+// shown is a text as an error message may hold it: quoted, and where it is long
+// cut at a blank. Within a word a cut might leave half of a secret, which
+// nothing masks any more.
 func shown(s string) string {
 	const most = 60
 	if utf8.RuneCountInString(s) > most {
-		s = string([]rune(s)[:most]) + "…"
+		begin := string([]rune(s)[:most])
+		s = begin[:strings.LastIndexFunc(begin, unicode.IsSpace)+1] + "…"
 	}
 	return strconv.Quote(s)
 }
