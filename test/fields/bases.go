@@ -21,7 +21,7 @@ var Bases = []Base{
 	{Name: "linked service", On: "image", Params: `{"consul": {"linkedServices": [{"variableName": "DB", "consulServiceName": "pg-5432"}]}}`},
 	{Name: "volume", On: "image", Params: `{"csiVolume": [{"id": "vol_web[0]", "mountPaths": ["/data"]}]}`},
 	{Name: "batch", On: "image", Params: `{"jobConfig": {"type": "batch"}}`},
-	{Name: "cron", On: "image", Params: `{"jobConfig": {"type": "service", "cron": "0 3 * * *"}}`},
+	{Name: "service", On: "image", Params: `{"jobConfig": {"type": "service"}}`},
 	{Name: "parameterized", On: "image", Params: `{"jobConfig": {"type": "batch", "meta_required": ["NAME"]}}`},
 	{Name: "pattern", On: "project", Params: `{"templateStringVariables": [{"name": "DATABASE_URL", "pattern": "pg://db"}]}`},
 	{Name: "secret pattern", On: "project", Params: `{"templateStringVariables": [

@@ -78,7 +78,9 @@ func roots(places []string) []string {
 func short(places []string, top string) []string {
 	var kept []string
 	for _, p := range places {
-		inside := slices.ContainsFunc(places, func(other string) bool { return strings.HasPrefix(p, other+".") && other != strings.TrimSuffix(top, ".") })
+		inside := slices.ContainsFunc(places, func(other string) bool {
+			return strings.HasPrefix(p, other+".") && other != strings.TrimSuffix(top, ".")
+		})
 		if !inside {
 			kept = append(kept, strings.TrimPrefix(p, top))
 		}

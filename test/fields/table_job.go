@@ -48,7 +48,8 @@ var jobs = []Field{
 	{Name: "jobConfig.type", Base: "image", Params: `{"jobConfig": {"type": "batch"}}`, Shown: typed},
 	{Name: "jobConfig.cron", Base: "batch", Params: `{"jobConfig": {"type": "batch", "cron": "0 3 * * *"}}`, Shown: typed},
 	{Name: "jobConfig.payload", Base: "parameterized", Params: `{"jobConfig": {"type": "batch", "meta_required": ["NAME"], "payload": "required"}}`, Shown: typed},
-	{Name: "jobConfig.prohibit_overlap", Base: "cron", Params: `{"jobConfig": {"type": "service", "cron": "0 3 * * *", "prohibit_overlap": true}}`},
+	// Nomad takes cron for batch jobs alone, and those never overlap.
+	{Name: "jobConfig.prohibit_overlap", Base: "service", Params: `{"jobConfig": {"type": "service", "prohibit_overlap": true}}`},
 	{Name: "jobConfig.meta_required", Base: "batch", Params: `{"jobConfig": {"type": "batch", "meta_required": ["NAME"]}}`, Shown: typed},
 	{Name: "entrypoint", Base: "image", Params: `{"entrypoint": ["/bin/tini", "--"]}`, Shown: []string{"TestFieldsDecideWhatTheContainerRuns"}},
 	{Name: "update.minHealthyTime", Base: "image", Params: `{"update": {"minHealthyTime": "20s"}}`, Shown: rolled},
