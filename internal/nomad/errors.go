@@ -63,10 +63,14 @@ func isNotFound(err error) bool {
 	return code == http.StatusNotFound
 }
 
+// noToken is a part of the answer, with status 500, to a token that has not
+// even the form of one.
+const noToken = "UUID must be 36 characters"
+
 // isForbidden reports whether the server refuses the token.
 func isForbidden(err error) bool {
-	code, _ := answer(err)
-	return code == http.StatusForbidden || code == http.StatusUnauthorized
+	code, body := answer(err)
+	return code == http.StatusForbidden || code == http.StatusUnauthorized || strings.Contains(body, noToken)
 }
 
 // isConflict reports whether the job changed since its index was read. Nomad

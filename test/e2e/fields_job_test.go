@@ -169,12 +169,12 @@ func TestLinkedServicesReachTheEnvironment(t *testing.T) {
 			{"name": "URL", "pattern": "http://{{ .Address }}:{{ .Port }}/?a=${x}", "serviceName": service},
 			{"name": "PLAIN", "pattern": `{{ key "x" }} "q"`},
 		},
-		"build": params{"startCommand": `printenv | sort | grep -E '^(DB|PORT_OF|URL|PLAIN)'; exec sleep 600`},
+		"build": params{"startCommand": `env | sort | grep -E '^(DB|PORT_OF|URL|PLAIN)'; exec sleep 600`},
 	}))
 	w.succeeded(s, patience)
 	got := slices.DeleteFunc(appLines(w, s), func(l string) bool { return !strings.Contains(l, "=") })
 	want := []string{"DB=" + host + ":" + port, "DB_HOST=" + host, `PLAIN={{ key "x" }} "q"`, "PORT_OF_DB=" + port, "URL=http://" + host + ":" + port + "/?a=${x}"}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the app's environment (-want +got):\n%s", diff)
+		t.Errorf("the app's environment (-want +got):\n%s\n%s", diff, w.logText(s))
 	}
 }
