@@ -162,7 +162,8 @@ func TestLinkedServicesReachTheEnvironment(t *testing.T) {
 
 	s := w.send(shell(t, "links", params{
 		"consul": params{"linkedServices": []params{
-			{"variableName": "DB", "consulServiceName": service}, {"variableName": "DB_HOST", "consulServiceName": service},
+			{"variableName": "DB", "consulServiceName": service},
+			{"variableName": "DB_HOST", "consulServiceName": service},
 			{"variableName": "PORT_OF_DB", "consulServiceName": service + "_PORT"},
 		}},
 		"templateStringVariables": []params{
