@@ -38,12 +38,12 @@ func TestHostileTexts(t *testing.T) {
 		t.Run(f.Name, func(t *testing.T) {
 			t.Parallel()
 			harmless, err := render(t.Context(), withText(t, f, marker))
-			for chunk := range slices.Chunk(hostile, 15) {
-				if !carries(t, f, harmless, err, strings.Join(chunk, "")) && err == nil {
-					for _, text := range chunk {
-						carries(t, f, harmless, err, text)
-					}
-				}
+			// One text that is refused hides the others: then each stands alone.
+			if carries(t, f, harmless, err, strings.Join(hostile, "")) || err != nil {
+				return
+			}
+			for _, text := range hostile {
+				carries(t, f, harmless, err, text)
 			}
 		})
 	}
