@@ -52,9 +52,9 @@ var placement = []Field{
 
 // vault is what the app and its build get from Vault.
 var vault = []Field{
-	{Name: "vaultAddress", Base: "image", Params: `{"vaultAddress": "https://vault.example:8200"}`},
-	{Name: "roleId", Base: "image", Params: `{"roleId": "role-1"}`},
-	{Name: "secretId", Base: "image", Params: `{"secretId": "secret-1"}`, Shown: []string{"TestPlantedSecretsAreFoundNowhere"}},
+	{Name: "vaultAddress", Base: "image", Params: `{"vaultAddress": "https://vault.example:8200"}`, Shown: []string{"TestABuildGetsTheSecretsOfVault"}},
+	{Name: "roleId", Base: "image", Params: `{"roleId": "role-1"}`, Shown: []string{"TestABuildGetsTheSecretsOfVault"}},
+	{Name: "secretId", Base: "image", Params: `{"secretId": "secret-1"}`, Shown: []string{"TestABuildGetsTheSecretsOfVault", "TestPlantedSecretsAreFoundNowhere"}},
 	{Name: "secretsPath", Base: "project", Params: `{"secretsPath": "other"}`},
 	{Name: "sharedSecretPath", Base: "project", Params: `{"sharedSecretPath": "shared"}`},
 	{Name: "usesKvEngine", Base: "project", Params: `{"usesKvEngine": true}`},
@@ -75,9 +75,9 @@ var vault = []Field{
 var registry = []Field{
 	{Name: "registry.pack", Base: "image", Params: `{"registry": {"pack": "cloudstation"}}`, Goes: "the name of the pack in `cloudstation.hcl`, which is this by default"},
 	{Name: "registry.registryName", Base: "pack", Params: `{"registry": {"registrySource": "https://git.example/packs", "registryName": "platform"}}`},
-	{Name: "registry.registryRef", Base: "pack", Params: `{"registry": {"registrySource": "https://git.example/packs", "registryRef": "v2"}}`},
-	{Name: "registry.registrySource", Base: "image", Params: `{"registry": {"registrySource": "https://git.example/packs"}}`},
-	{Name: "registry.registryTarget", Base: "pack", Params: `{"registry": {"registrySource": "https://git.example/packs", "registryTarget": "main"}}`},
+	{Name: "registry.registryRef", Base: "pack", Params: `{"registry": {"registrySource": "https://git.example/packs", "registryRef": "v2"}}`, Shown: []string{"TestAPackOfARegistryIsDeployed"}},
+	{Name: "registry.registrySource", Base: "image", Params: `{"registry": {"registrySource": "https://git.example/packs"}}`, Shown: []string{"TestAPackOfARegistryIsDeployed"}},
+	{Name: "registry.registryTarget", Base: "pack", Params: `{"registry": {"registrySource": "https://git.example/packs", "registryTarget": "main"}}`, Shown: []string{"TestAPackOfARegistryIsDeployed"}},
 	{Name: "registry.registryToken", Base: "pack", Params: `{"registry": {"registrySource": "https://git.example/packs", "registryToken": "token-1"}}`},
 	{Name: "registry.useEmbedded", Base: "pack", Params: `{"registry": {"registrySource": "https://git.example/packs", "useEmbedded": true}}`},
 }

@@ -84,4 +84,4 @@ network              = []
 vault_linked_secrets = []
 
 # job
-# refused: deploy pack "cloudstation" from registry "https://git.example/packs": this build renders the embedded pack only
+# the pack is not one of ours
