@@ -235,16 +235,22 @@ func jobConfig(s source) value {
 	}
 }
 
-// args is one line for a shell. The images of nixpacks and railpack hold their
-// start command already.
+// args is one line for a shell: the exports, then what it runs.
 func args(s source) value {
 	var line strings.Builder
 	for _, linked := range s.VaultLinkedSecrets {
 		fmt.Fprintf(&line, "export %s=%s;", linked.Secret, linked.Template)
 	}
-	if s.builder != tasks.BuilderNixpacks && s.builder != tasks.BuilderRailpack {
-		line.WriteString(s.Build.StartCommand)
+	start := s.Build.StartCommand
+	if s.builder == tasks.BuilderNixpacks || s.builder == tasks.BuilderRailpack {
+		start = "" // Their images hold it already.
 	}
+	// A shell takes one line: a command beside it would be all that it runs,
+	// without the exports. With an entrypoint the two are its arguments.
+	if s.Command != "" && len(s.Entrypoint) == 0 && line.Len()+len(start) > 0 {
+		start = s.Command
+	}
+	line.WriteString(start)
 	if line.Len() == 0 {
 		return nil
 	}

@@ -157,6 +157,10 @@ var rules = []struct {
 	{"a start command of nixpacks", start(tasks.BuilderNixpacks), "args", absent},
 	{"a start command of railpack", start(tasks.BuilderRailpack), "args", absent},
 	{"exports and a start command", start(tasks.BuilderDocker, "A", "B"), "args", `["export A=$a;export B=$b;go"]`},
+	{"exports and a command", withCommand(start(tasks.BuilderNixpacks, "A")), "args", `["export A=$a;/bin/serve"]`},
+	{"a command beside a start command", withCommand(start(tasks.BuilderDocker)), "args", `["/bin/serve"]`},
+	{"a command beside an entrypoint", withCommand(start(tasks.BuilderDocker, "A"), "/bin/bash", "-c"), "args", `["export A=$a;go"]`},
+	{"a command alone", withCommand(func(*subject, *tasks.Deploy) {}), "args", absent},
 	{"exports of nixpacks", start(tasks.BuilderNixpacks, "A", "B"), "args", `["export A=$a;export B=$b;"]`},
 }
 
@@ -180,6 +184,13 @@ func start(builder string, exports ...string) func(*subject, *tasks.Deploy) {
 		for _, name := range exports {
 			d.VaultLinkedSecrets = append(d.VaultLinkedSecrets, tasks.LinkedSecret{Secret: name, Template: "$" + strings.ToLower(name)})
 		}
+	}
+}
+
+func withCommand(change func(*subject, *tasks.Deploy), entrypoint ...string) func(*subject, *tasks.Deploy) {
+	return func(s *subject, d *tasks.Deploy) {
+		change(s, d)
+		d.Command, d.Entrypoint = "/bin/serve", entrypoint
 	}
 }
 

@@ -63,10 +63,14 @@ func isNotFound(err error) bool {
 	return code == http.StatusNotFound
 }
 
+// noToken is a part of the answer, with status 500, to a token that has not
+// even the form of one.
+const noToken = "UUID must be 36 characters"
+
 // isForbidden reports whether the server refuses the token.
 func isForbidden(err error) bool {
-	code, _ := answer(err)
-	return code == http.StatusForbidden || code == http.StatusUnauthorized
+	code, body := answer(err)
+	return code == http.StatusForbidden || code == http.StatusUnauthorized || strings.Contains(body, noToken)
 }
 
 // isConflict reports whether the job changed since its index was read. Nomad
@@ -110,40 +114,42 @@ func containsAny(text string, parts []string) bool {
 	return false
 }
 
-// maxSentence bounds what of Nomad's own text reaches a message.
-const maxSentence = 400
+// listHead introduces a list in the text of several errors or warnings.
+var listHead = regexp.MustCompile(`\d+ (errors? occurred|warnings?):`)
 
-// errorCount introduces a list in the text of several errors.
-var errorCount = regexp.MustCompile(`\d+ errors? occurred:`)
-
-// sentence is Nomad's answer as one line: lists of errors lose their heads and
-// bullets.
+// sentence is Nomad's answer as one line. It is whole: who cuts a text before
+// the secrets in it are masked may leave half a secret at its end.
 func sentence(err error) string {
 	_, body := answer(err)
 	if body == "" {
 		body = err.Error()
 	}
-	text := ""
-	for line := range strings.Lines(errorCount.ReplaceAllString(body, "")) {
-		line = strings.TrimPrefix(strings.TrimSpace(line), "* ")
-		switch {
-		case line == "":
-			continue
-		case text == "" || strings.HasSuffix(text, ":"):
-			text = strings.TrimSpace(text + " " + line)
-		default:
-			text += "; " + line
-		}
-	}
-	return clip(text, maxSentence)
+	return oneLine(points(body))
 }
 
-func clip(text string, limit int) string {
-	runes := []rune(text)
-	if len(runes) <= limit {
-		return text
+// points are the lines of one of Nomad's lists, without their bullets.
+func points(text string) []string {
+	var all []string
+	for line := range strings.Lines(listHead.ReplaceAllString(text, "")) {
+		if line = strings.TrimPrefix(strings.TrimSpace(line), "* "); line != "" {
+			all = append(all, line)
+		}
 	}
-	return string(runes[:limit]) + "…"
+	return all
+}
+
+// oneLine joins points; one that ends in a colon introduces the next.
+func oneLine(points []string) string {
+	text := ""
+	for _, point := range points {
+		switch {
+		case text == "" || strings.HasSuffix(text, ":"):
+			text = strings.TrimSpace(text + " " + point)
+		default:
+			text += "; " + point
+		}
+	}
+	return text
 }
 
 // plain says in our own words what kind of trouble the answer is; the cause

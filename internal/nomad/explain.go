@@ -30,7 +30,9 @@ func (t *track) explain(spec *api.Job) finding {
 	for _, name := range slices.Sorted(maps.Keys(t.events)) {
 		best = heavier(best, t.explainTask(name, findTask(group, name)))
 	}
-	if best.message == "" || best.weight < weightCertain || best.weight == weightCrash && t.isRunning() {
+	// A check of an app that has no image yet fails, but explains nothing.
+	noImage := best.reason == tasks.ReasonImagePullFailed
+	if !noImage && (best.message == "" || best.weight < weightCertain || best.weight == weightCrash && t.isRunning()) {
 		if check := t.explainChecks(group); check.message != "" {
 			return check
 		}
@@ -70,24 +72,36 @@ func findTask(group *api.TaskGroup, name string) *api.Task {
 // explainTask reads one task's events. What follows a kill by Nomad is no
 // symptom of the app's.
 func (t *track) explainTask(name string, task *api.Task) finding {
-	var best finding
+	var best, pulling finding
 	killed := false
 	for _, event := range t.events[name] {
 		switch event.Type {
 		case api.TaskKilling, api.TaskRestartSignal:
 			killed = true
 		case api.TaskStarted:
-			killed = false
+			killed, pulling = false, finding{}
+		case api.TaskDriverMessage:
+			pulling = explainPull(event, task)
 		}
 		if killed && event.Type == api.TaskTerminated && event.Details["oom_killed"] != "true" {
 			continue
 		}
 		best = heavier(best, explainEvent(event, task))
 	}
+	best = heavier(best, pulling)
 	if restarts := t.alloc.TaskStates[name]; restarts != nil && best.weight >= weightCrash && best.weight != weightConfig {
 		best.message += countRestarts(restarts.Restarts)
 	}
 	return best
+}
+
+// explainPull reads what Nomad's docker driver says while it has no image yet.
+func explainPull(event *api.TaskEvent, task *api.Task) finding {
+	text := event.DisplayMessage + event.DriverMessage
+	if !strings.Contains(text, "Downloading image") && !strings.Contains(text, "image pull") {
+		return finding{}
+	}
+	return finding{reason: tasks.ReasonImagePullFailed, weight: weightSetup, message: "the image" + imageOf(task) + " was still being pulled"}
 }
 
 func countRestarts(n uint64) string {

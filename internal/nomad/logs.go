@@ -20,8 +20,9 @@ import (
 const (
 	// maxStreams bounds how many outputs are followed at once.
 	maxStreams = 32
-	// maxLine is where a line is cut in two.
-	maxLine = 32 << 10
+	// maxLine is how much of one line is passed on; the build log, which masks
+	// secrets first, keeps less and says so.
+	maxLine = 160 << 10
 	// tailBytes and tailLines bound what is shown of the end of an output that
 	// was too long to be shown whole.
 	tailBytes = 16 << 10
@@ -212,13 +213,11 @@ func (st *stream) take(data []byte) {
 	st.partial = append(st.partial, data...)
 	for {
 		end := bytes.IndexByte(st.partial, '\n')
-		if end < 0 && len(st.partial) < maxLine {
+		if end < 0 {
+			st.partial = st.partial[:min(len(st.partial), maxLine)]
 			break
 		}
-		if end < 0 || end > maxLine {
-			end = maxLine - 1
-		}
-		st.out.output(st.key, string(st.partial[:end+1]))
+		st.out.output(st.key, string(st.partial[:min(end, maxLine)]))
 		st.partial = st.partial[end+1:]
 	}
 	if st.offset >= st.s.opts.LogBytes && !st.capped {
@@ -229,7 +228,8 @@ func (st *stream) take(data []byte) {
 	}
 }
 
-// tail shows the last lines.
+// tail shows the last lines. What the beginning of the tail cuts in two is
+// left out: it may hold the second half of a secret.
 func (st *stream) tail(ctx context.Context) {
 	body, err := st.open(ctx, map[string]string{"follow": "false", "origin": "end", "offset": strconv.Itoa(tailBytes)})
 	if err != nil {
@@ -239,6 +239,9 @@ func (st *stream) tail(ctx context.Context) {
 	scanner := bufio.NewScanner(io.LimitReader(body, 2*tailBytes))
 	scanner.Buffer(nil, 4*tailBytes)
 	var lines []string
+	if st.offset > tailBytes {
+		scanner.Scan()
+	}
 	for scanner.Scan() {
 		if lines = append(lines, scanner.Text()); len(lines) > tailLines {
 			lines = lines[1:]

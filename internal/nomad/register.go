@@ -115,7 +115,7 @@ func (s *session) register(ctx context.Context, job *api.Job, spec tasks.JobSpec
 	made, err := s.versionAt(ctx, response.JobModifyIndex)
 	reg := s.registration(made)
 	reg.Resumed = false
-	reg.EvalID, reg.EvalIndex, reg.Warnings = response.EvalID, response.EvalCreateIndex, response.Warnings
+	reg.EvalID, reg.EvalIndex, reg.Warnings = response.EvalID, response.EvalCreateIndex, warningsOf(response.Warnings)
 	return reg, err
 }
 

@@ -130,6 +130,7 @@ func TestRegisterRefusals(t *testing.T) {
 		"namespace":   {status: 500, body: `1 error occurred: job "web" is in nonexistent namespace "x"`, reason: tasks.ReasonJobRejected, want: "nonexistent namespace"},
 		"change type": {status: 500, body: `cannot update job from type "service" to "batch"`, reason: tasks.ReasonJobRejected, want: "cannot update job from type"},
 		"no token":    {status: 403, body: "Permission denied", reason: tasks.ReasonNomadAuth, want: "refused the token"},
+		"no UUID":     {status: 500, body: "failed to resolve ACL token: acl token lookup failed: index error: UUID must be 36 characters", reason: tasks.ReasonNomadAuth, want: "refused the token"},
 		"no leader":   {status: 500, body: "No cluster leader", reason: tasks.ReasonNomadDown, want: "it has no leader"},
 		"rpc":         {status: 500, body: "rpc error: EOF", reason: tasks.ReasonNomadDown, want: "status 500"},
 		"too many":    {status: 429, body: "Too many requests", reason: tasks.ReasonNomadDown, want: "status 429"},

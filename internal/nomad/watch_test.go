@@ -135,6 +135,18 @@ func TestWatchSaysWhyADeploymentFailed(t *testing.T) {
 			checks: api.AllocCheckStatuses{"1": {Check: `service: "web" check`, Service: "web", Status: "failure", Output: "dial: connection refused"}},
 			reason: tasks.ReasonUnhealthy, want: `health check "web" on port http failed: connection refused`,
 		},
+		"an image that does not come": {
+			state: &api.TaskState{State: "pending", Events: []*api.TaskEvent{
+				event("Driver", "Downloading image"), event("Alloc Unhealthy", "Task not running by healthy_deadline of 15s"),
+			}},
+			checks: api.AllocCheckStatuses{"1": {Check: "alive", Service: "web", Status: "failure", Output: "connection refused"}},
+			reason: tasks.ReasonImagePullFailed, want: "job web: the image registry.test/web@sha256:1 was still being pulled",
+		},
+		"an image that came": {
+			state:  running(0, event("Driver", "Downloading image"), event("Started", "Task started by client")),
+			checks: api.AllocCheckStatuses{"1": {Check: "alive", Service: "web", Status: "failure", StatusCode: 503}},
+			reason: tasks.ReasonUnhealthy, want: `health check "alive" on port http failed: status 503`,
+		},
 		"a missing secret": {
 			state:  &api.TaskState{State: "pending", Events: []*api.TaskEvent{event("Template", "Missing: vault.read(kv/data/x)")}},
 			reason: tasks.ReasonUnhealthy, want: "waits for secrets",

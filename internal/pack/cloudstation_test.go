@@ -35,6 +35,8 @@ func TestJobHoldsWhatItsVariablesSay(t *testing.T) {
 	}{
 		"sh runs args":            {`args = ["a b"]`, []string{`entrypoint = ["/bin/sh", "-c"]`, `args       = ["a b"]`}, nil},
 		"an entrypoint stays":     {"args = [\"a\"]\nentrypoint = [\"/x\"]", []string{`entrypoint = ["/x"]`}, []string{"/bin/sh"}},
+		"a shell has no command":  {"args = [\"export A=b;/x\"]\ncommand = \"/x\"", []string{`args       = ["export A=b;/x"]`}, []string{"command"}},
+		"an entrypoint has one":   {"args = [\"a\"]\ncommand = \"/x\"\nentrypoint = [\"/e\"]", []string{`command    = "/x"`, `args       = ["a"]`}, nil},
 		"no entrypoint":           {`command = "/x"`, []string{`command = "/x"`}, []string{"entrypoint"}},
 		"vault by policies":       {vault + "uses_kv_engine = true", []string{`policies    = ["p"]`, `secret "kv/data/p/s"`}, nil},
 		"secret path":             {vault + `secret_path = "other"`, []string{`secret "kv/data/p/other"`}, nil},

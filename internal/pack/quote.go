@@ -20,11 +20,31 @@ import (
 // has been read back and means the same value.
 func literal(v any) (string, error) { return write(v, stringLiteral) }
 
+const (
+	// longestArgument is what Linux takes as one argument of a program.
+	longestArgument = 128<<10 - 1
+	// mostSigns is how many $, % and line breaks a text of a task's config may
+	// hold. The client's parser needs a time that grows with the square of their
+	// number: a second for 20,000, minutes for what fits into a task.
+	mostSigns = 4096
+	// manySigns is from where on $ and % are written as escapes, which that
+	// parser reads as fast as any other letter.
+	manySigns = 64
+)
+
+func countSigns(s string) int { return strings.Count(s, "$") + strings.Count(s, "%") }
+
 // driverLiteral is the template function hclDriver, for a task's config block.
 // Nomad's client reads the strings of that block as HCL templates once more,
 // so they are escaped twice.
 func driverLiteral(v any) (string, error) {
 	return write(v, func(s string) (string, error) {
+		if len(s) > longestArgument {
+			return "", refuse("the text %s has %d bytes: an argument of a program can have %d", shown(s), len(s), longestArgument)
+		}
+		if n := countSigns(s) + strings.Count(s, "\n"); n > mostSigns {
+			return "", refuse("the text %s has %d of $, %% and line breaks: Nomad's client can read %d", shown(s), n, mostSigns)
+		}
 		escaped := escapeTemplate(s)
 		if got, ok := readTemplate(escaped); !ok || got != s {
 			return "", refuse("Nomad cannot carry the text %s to a container unchanged", shown(s))
@@ -143,8 +163,14 @@ func isText(v cty.Value, s string) bool { return v.Type() == cty.String && v.AsS
 func quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
-	for _, r := range escapeTemplate(s) {
+	many := countSigns(s) > manySigns
+	if !many {
+		s = escapeTemplate(s)
+	}
+	for _, r := range s {
 		switch {
+		case many && (r == '$' || r == '%'):
+			fmt.Fprintf(&b, `\u%04x`, r)
 		case r == '"' || r == '\\':
 			b.WriteByte('\\')
 			b.WriteRune(r)
@@ -184,11 +210,14 @@ func readTemplate(s string) (string, bool) {
 	return value.AsString(), true
 }
 
-// shown is a text as an error message may hold it: quoted and short.
+// shown is a text as an error message may hold it: quoted, and where it is long
+// cut at a blank. Within a word a cut might leave half of a secret, which
+// nothing masks any more.
 func shown(s string) string {
 	const most = 60
 	if utf8.RuneCountInString(s) > most {
-		s = string([]rune(s)[:most]) + "…"
+		begin := string([]rune(s)[:most])
+		s = begin[:strings.LastIndexFunc(begin, unicode.IsSpace)+1] + "…"
 	}
 	return strconv.Quote(s)
 }

@@ -289,7 +289,7 @@ type Registration struct {
 	EvalIndex   uint64
 	// Resumed is true where the job carried our task id already.
 	Resumed bool
-	// Warnings are Nomad's.
+	// Warnings are Nomad's as one line, without those that are for an operator alone.
 	Warnings string
 }
 

@@ -99,13 +99,13 @@ variable "user" {
 }
 
 variable "command" {
-  description = "The command; empty is the image's"
+  description = "The command; empty is the image's, and so is one beside args without an entrypoint: there the shell's line names it"
   type        = string
   default     = ""
 }
 
 variable "args" {
-  description = "Arguments; without an entrypoint one line for /bin/sh -c"
+  description = "Arguments; without an entrypoint one line for /bin/sh -c, the command in it"
   type        = list(string)
   default     = []
 }

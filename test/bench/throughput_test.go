@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"github.com/dispatchd/dispatchd/internal/events"
 	"github.com/dispatchd/dispatchd/internal/logging"
@@ -165,9 +166,7 @@ func (w *whole) pool(b *testing.B, slots int, settled func(worker.Settlement)) *
 	workspace, err := worker.OpenWorkspace(w.dir)
 	must(b, err)
 	b.Cleanup(func() { _ = workspace.Close() })
-	redactor := redact.New()
-	log, err := logging.New(logging.Options{Level: "info", Format: "json", Out: io.Discard}, redactor)
-	must(b, err)
+	redactor, log := redact.New(), quietLog(b)
 	registry := prometheus.NewRegistry()
 	publisher := events.NewPublisher(p.nc, p.js, events.Options{
 		Subjects: events.NewSubjects(p.topology.Prefix, ""), Stream: p.topology.Events(), Log: log, Metrics: events.NewMetrics(registry),
@@ -176,4 +175,12 @@ func (w *whole) pool(b *testing.B, slots int, settled func(worker.Settlement)) *
 		Slots: slots, DrainTimeout: time.Minute, Heartbeat: p.topology.Pace.Beat(), OnSettled: settled,
 		Workspace: workspace, Redactor: redactor, Log: log, Metrics: worker.NewMetrics(registry),
 	})
+}
+
+// quietLog formats each line and throws it away.
+func quietLog(b *testing.B) *zap.Logger {
+	b.Helper()
+	log, err := logging.New(logging.Options{Level: "info", Format: "json", Out: io.Discard}, redact.New())
+	must(b, err)
+	return log
 }

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"archive/tar"
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -33,8 +34,8 @@ func containerOf(t *testing.T, alloc string) testbed.Container {
 	return testbed.Container{}
 }
 
-// readContainerFile reads a file as the app sees it.
-func readContainerFile(t *testing.T, container, path string) string {
+// askDocker asks the bed's Docker about a container; the caller closes the body.
+func askDocker(t *testing.T, container, path string) *http.Response {
 	t.Helper()
 	socket := strings.TrimPrefix(shared.bed.Docker.Addr(), "unix://")
 	client := http.Client{Transport: &http.Transport{
@@ -43,8 +44,7 @@ func readContainerFile(t *testing.T, container, path string) string {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
 	}}
-	address := "http://docker/containers/" + container + "/archive?path=" + url.QueryEscape(path)
-	req, err := http.NewRequestWithContext(brief(t), http.MethodGet, address, nil)
+	req, err := http.NewRequestWithContext(brief(t), http.MethodGet, "http://docker/containers/"+container+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +52,33 @@ func readContainerFile(t *testing.T, container, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return res
+}
+
+// inspected is what Docker was asked to run.
+type inspected struct {
+	Config     struct{ Labels map[string]string }
+	HostConfig struct {
+		CPUShares         int64 `json:"CpuShares"`
+		Memory            int64
+		MemoryReservation int64
+	}
+}
+
+func inspect(t *testing.T, container string) (c inspected) {
+	t.Helper()
+	res := askDocker(t, container, "/json")
+	defer func() { _ = res.Body.Close() }()
+	if err := json.NewDecoder(res.Body).Decode(&c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// readContainerFile reads a file as the app sees it.
+func readContainerFile(t *testing.T, container, path string) string {
+	t.Helper()
+	res := askDocker(t, container, "/archive?path="+url.QueryEscape(path))
 	defer func() { _ = res.Body.Close() }()
 	archive := tar.NewReader(res.Body)
 	if _, err := archive.Next(); err != nil {

@@ -20,6 +20,8 @@ type NomadOptions struct {
 	// CPU (MHz) and MemoryMB are what the client offers; zero means 8000 and 8192.
 	CPU      int
 	MemoryMB int
+	// NodeClass is the client's class; empty is none.
+	NodeClass string
 	// Extra is more of the agent's configuration, in HCL.
 	Extra string
 }

@@ -28,6 +28,7 @@ client {
   min_dynamic_port  = %[7]d
   max_dynamic_port  = %[8]d
   cgroup_parent     = %[9]q
+  node_class        = %[11]q
   options {
     "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean"
   }
@@ -82,7 +83,7 @@ func (n *Nomad) writeConfig(o NomadOptions) (path string, err error) {
 	n.port = ports[0]
 	first, last := b.slot.jobPorts()
 	text := fmt.Sprintf(nomadConfig, b.slot.bridge(), ports[0], ports[1], ports[2],
-		orDefault(o.CPU, 8000), orDefault(o.MemoryMB, 8192), first, last, b.slot.cgroup(), o.ACL)
+		orDefault(o.CPU, 8000), orDefault(o.MemoryMB, 8192), first, last, b.slot.cgroup(), o.ACL, o.NodeClass)
 	if b.Docker != nil {
 		auth, err := b.writeDockerAuth()
 		if err != nil {

@@ -1,8 +1,11 @@
 [[- define "cloudstation_docker" -]]
 [[- $args := var "args" . -]]
 [[- $entrypoint := var "entrypoint" . -]]
+[[- $command := var "command" . -]]
 [[- if and $args (not $entrypoint) -]]
 [[- $entrypoint = list "/bin/sh" "-c" -]]
+[[- /* The line has it already; beside the line it would be all that runs. */ -]]
+[[- $command = "" -]]
 [[- end ]]
 
       config {
@@ -13,8 +16,8 @@
 [[- if $entrypoint ]]
         entrypoint = [[ hclDriver $entrypoint ]]
 [[- end ]]
-[[- if var "command" . ]]
-        command = [[ var "command" . | hclDriver ]]
+[[- if $command ]]
+        command = [[ hclDriver $command ]]
 [[- end ]]
 [[- if $args ]]
         args = [[ hclDriver $args ]]
