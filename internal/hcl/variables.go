@@ -242,13 +242,29 @@ func args(s source) value {
 	for _, linked := range s.VaultLinkedSecrets {
 		fmt.Fprintf(&line, "export %s=%s;", linked.Secret, linked.Template)
 	}
-	if s.builder != tasks.BuilderNixpacks && s.builder != tasks.BuilderRailpack {
-		line.WriteString(s.Build.StartCommand)
+	start := s.Build.StartCommand
+	if s.builder == tasks.BuilderNixpacks || s.builder == tasks.BuilderRailpack {
+		start = ""
 	}
+	// With arguments the image's own command is not run any more: a line that
+	// only exports would be all that the job does.
+	if start == "" && line.Len() > 0 && len(s.image.Command) > 0 {
+		start = "exec" + shellWords(s.image.Command)
+	}
+	line.WriteString(start)
 	if line.Len() == 0 {
 		return nil
 	}
 	return list{text(line.String())}
+}
+
+// shellWords quotes words for a shell, each with a space before it.
+func shellWords(words []string) string {
+	var b strings.Builder
+	for _, word := range words {
+		b.WriteString(" '" + strings.ReplaceAll(word, "'", `'\''`) + "'")
+	}
+	return b.String()
 }
 
 // positive is the number that a task gives, or the default where it gives
