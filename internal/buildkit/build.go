@@ -153,6 +153,10 @@ func (c *Client) explain(ctx context.Context, err error, plan *solvePlan, printe
 	if cause := context.Cause(ctx); errors.As(cause, &known) {
 		return cause
 	}
+	// What the Docker daemon said of the image is a failure already.
+	if errors.As(err, &known) {
+		return err
+	}
 	if isConnectionLost(err) {
 		return c.down("went away during the build", err)
 	}
