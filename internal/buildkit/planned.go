@@ -123,13 +123,15 @@ func (c *Client) openBuild(ctx context.Context, req tasks.BuildRequest, rep task
 		return nil, nil, err
 	}
 	plan, err := c.planSource(ctx, req, rep)
-	if err == nil && plan.Context != "" {
-		source.close()
-		req.Context = path.Join(cleanPath(req.Context), plan.Context)
-		source, err = openContext(req)
+	if err == nil && plan.Context == "" {
+		return source, plan, nil
 	}
+	source.close()
 	if err != nil {
-		source.close()
+		return nil, nil, err
+	}
+	req.Context = path.Join(cleanPath(req.Context), plan.Context)
+	if source, err = openContext(req); err != nil {
 		plan.close()
 		return nil, nil, err
 	}

@@ -269,15 +269,21 @@ func TestPlannedBuildsThatFail(t *testing.T) {
 		"no program":        {tasks.BuilderNixpacks, planner.Options{Nixpacks: "no-such-program"}, nil, tasks.ReasonBuilderMissing, "nixpacks is not installed"},
 		"no such directory": {tasks.BuilderNixpacks, planner.Options{Nixpacks: "no-such-program"}, func(r *tasks.BuildRequest) { r.Context = "nope" }, tasks.ReasonSourceInvalid, `root directory "nope" not found`},
 		"a step fails": {
-			tasks.BuilderNixpacks, planner.Options{Nixpacks: nixpacks(t, `echo "with $API_KEY" >&2; exit 3`)}, nil,
+			tasks.BuilderNixpacks,
+			planner.Options{Nixpacks: nixpacks(t, `echo "with $API_KEY" >&2; exit 3`)},
+			nil,
 			tasks.ReasonBuildFailed, `exit code 3: with ***`,
 		},
 		"a frontend that is not there": {
-			tasks.BuilderRailpack, planner.Options{Railpack: railpack(t, "true"), RailpackFrontend: registry.host + "/none:v1"}, nil,
+			tasks.BuilderRailpack,
+			planner.Options{Railpack: railpack(t, "true"), RailpackFrontend: registry.host + "/none:v1"},
+			nil,
 			tasks.ReasonImageNotFound, registry.host + "/none:v1",
 		},
 		"a frontend behind a limit": {
-			tasks.BuilderRailpack, planner.Options{Railpack: railpack(t, "true"), RailpackFrontend: limited.host + "/none:v1"}, nil,
+			tasks.BuilderRailpack,
+			planner.Options{Railpack: railpack(t, "true"), RailpackFrontend: limited.host + "/none:v1"},
+			nil,
 			tasks.ReasonRegistryLimited, "registry " + limited.host + " limits our requests",
 		},
 	} {
