@@ -3,6 +3,7 @@
 package buildkit_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -65,7 +66,10 @@ func TestUnpushedImagesAreLoaded(t *testing.T) {
 // inDocker returns the command of an image that the daemon has.
 func inDocker(t testing.TB, host, name string) []string {
 	t.Helper()
-	transport := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", strings.TrimPrefix(host, "unix://")) }}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "unix", strings.TrimPrefix(host, "unix://"))
+	}}
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport}).Get("http://docker/images/" + name + "/json")
 	if err != nil {

@@ -2,7 +2,6 @@ package buildkit
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,21 +36,30 @@ func rewriteDockerfile(text []byte, secrets []string, assets string) ([]byte, er
 		case copiesFrom(node, assets):
 			added = " --from=" + planContext
 		}
-		if added == "" {
-			continue
+		if added != "" && !addFlags(lines, node, added) {
+			return nil, fmt.Errorf("the %s of line %d begins in a way that is not understood", node.Value, node.StartLine)
 		}
-		if node.StartLine < 1 || node.StartLine > len(lines) {
-			return nil, errors.New("an instruction stands in no line of the Dockerfile")
-		}
-		lines[node.StartLine-1] = addFlags(lines[node.StartLine-1], len(node.Value), added)
 	}
 	return []byte(strings.Join(lines, "")), nil
 }
 
-// addFlags puts the flags behind the first word of a line, which has so many bytes.
-func addFlags(line string, word int, flags string) string {
-	indent := len(line) - len(strings.TrimLeft(line, " \t"))
-	return line[:indent+word] + flags + line[indent+word:]
+// addFlags puts the flags behind the instruction's word; false where that word
+// begins none of its first lines that say anything.
+func addFlags(lines []string, node *parser.Node, flags string) bool {
+	for i := max(0, node.StartLine-1); i < min(node.EndLine, len(lines)); i++ {
+		line := lines[i]
+		indent := len(line) - len(strings.TrimLeft(line, " \t"))
+		end := indent + len(node.Value)
+		if end <= len(line) && strings.EqualFold(line[indent:end], node.Value) {
+			lines[i] = line[:end] + flags + line[end:]
+			return true
+		}
+		// An empty line, a comment or a continuation of nothing may come first.
+		if first := strings.TrimSpace(line); len(first) > 1 && first[0] != '#' {
+			return false
+		}
+	}
+	return false
 }
 
 // copiesFrom reports whether an instruction copies the planner's own files out

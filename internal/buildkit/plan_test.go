@@ -1,12 +1,15 @@
 package buildkit_test
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/dispatchd/dispatchd/internal/buildkit"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/google/go-cmp/cmp"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
 func TestBuildArguments(t *testing.T) {
@@ -90,16 +93,25 @@ func FuzzRewriteDockerfile(f *testing.F) {
 	f.Add(nixpacksDockerfile)
 	f.Add("# escape=`\nRUN a `\n b\n")
 	f.Add("RUN\t[\"a\"]\nONBUILD RUN x")
+	const mount = "--mount=type=secret,id=A,env=A"
+	plain := strings.NewReplacer(" "+mount, "", " --from=dispatchd-plan", "")
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := buildkit.RewriteDockerfile([]byte(text), []string{"A"}, ".nixpacks")
 		if err != nil {
 			return
 		}
-		// What was added is all that has changed.
-		back := strings.NewReplacer(" --mount=type=secret,id=A,env=A", "", " --from=dispatchd-plan", "").Replace(string(got))
-		same := strings.NewReplacer(" --mount=type=secret,id=A,env=A", "", " --from=dispatchd-plan", "").Replace(text)
-		if back != same {
+		// What was added is all that has changed, and every RUN has it.
+		if plain.Replace(string(got)) != plain.Replace(text) {
 			t.Errorf("got %q of %q", got, text)
+		}
+		parsed, err := parser.Parse(bytes.NewReader(got))
+		if err != nil {
+			t.Fatalf("%v: %q of %q", err, got, text)
+		}
+		for _, node := range parsed.AST.Children {
+			if strings.EqualFold(node.Value, "run") && !slices.Contains(node.Flags, mount) {
+				t.Errorf("the instruction of line %d has no secret: %q of %q", node.StartLine, got, text)
+			}
 		}
 	})
 }
