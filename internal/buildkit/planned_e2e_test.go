@@ -64,8 +64,8 @@ COPY --chmod=755 busybox /bin/sh
 COPY --chmod=755 busybox /bin/sha256sum
 COPY .nixpacks/x.nix .nixpacks/x.nix
 COPY .nixpacks/assets /assets/
-ARG API_KEY BUILDKIT_SYNTAX CI NONCE
-ENV API_KEY=$API_KEY BUILDKIT_SYNTAX=$BUILDKIT_SYNTAX CI=$CI NONCE=$NONCE
+ARG API_KEY BUILDKIT_SYNTAX CI NONCE S_000 S_001
+ENV API_KEY=$API_KEY S_000=$S_000 S_001=$S_001 BUILDKIT_SYNTAX=$BUILDKIT_SYNTAX CI=$CI NONCE=$NONCE
 
 # build phase
 COPY . /app/.
@@ -186,7 +186,7 @@ func TestNixpacksBuild(t *testing.T) {
 		t.Errorf("the plan was left behind: %v %v", left, err)
 	}
 	config, err := pull(t, image).RawConfigFile()
-	if err != nil || strings.Contains(string(config), "evil") || strings.Contains(string(config), "from nixpacks.toml") {
+	if err != nil || strings.Contains(string(config), "evil") || strings.Contains(string(config), "from nixpacks.toml") || strings.Contains(string(config), "secret-of") {
 		t.Errorf("the config holds what was left out: %s %v", config, err)
 	}
 }

@@ -165,13 +165,14 @@ func TestSecretsLeaveNoTrace(t *testing.T) {
 	}
 }
 
-// secretDockerfile mounts every secret as a variable, and one as a file.
+// secretDockerfile mounts every secret as a variable, and one as a file. Two of
+// their names it wants as arguments, too, and would keep those.
 func secretDockerfile(names []string, line string) string {
 	var mounts strings.Builder
 	for _, name := range names {
 		fmt.Fprintf(&mounts, " --mount=type=secret,id=%s,env=%s", name, name)
 	}
-	return "FROM scratch\nCOPY --chmod=755 busybox /bin/sh\nCOPY --chmod=755 busybox /bin/sha256sum\nARG NONCE\n" +
+	return "FROM scratch\nCOPY --chmod=755 busybox /bin/sh\nCOPY --chmod=755 busybox /bin/sha256sum\nARG NONCE S_000 S_001\nENV S_000=$S_000 S_001=$S_001\n" +
 		"RUN" + mounts.String() + " " + line + "\n" +
 		"RUN --mount=type=secret,id=S_002 sha256sum </run/secrets/S_002 >/filesum\n"
 }
