@@ -79,7 +79,9 @@ type discreet struct {
 	tasks.Reporter
 
 	redactor    *redact.Redactor
-	out, errOut *redact.Writer
+	out, errOut io.Writer
+	// hiding are the two where there is anything to hide.
+	hiding []*redact.Writer
 }
 
 func newDiscreet(rep tasks.Reporter, req tasks.BuildRequest) *discreet {
@@ -87,8 +89,13 @@ func newDiscreet(rep tasks.Reporter, req tasks.BuildRequest) *discreet {
 	for _, secret := range req.Secrets {
 		texts = append(texts, secret.Reveal())
 	}
-	r := redact.New(texts...)
-	return &discreet{Reporter: rep, redactor: r, out: r.Writer(rep.Stdout()), errOut: r.Writer(rep.Stderr())}
+	texts = slices.DeleteFunc(texts, func(text string) bool { return text == "" })
+	d := &discreet{Reporter: rep, redactor: redact.New(texts...), out: rep.Stdout(), errOut: rep.Stderr()}
+	if len(texts) > 0 {
+		out, errOut := d.redactor.Writer(d.out), d.redactor.Writer(d.errOut)
+		d.out, d.errOut, d.hiding = out, errOut, []*redact.Writer{out, errOut}
+	}
+	return d
 }
 
 // Stage passes on what was held back before it announces the stage.
@@ -104,7 +111,11 @@ func (d *discreet) Stdout() io.Writer { return d.out }
 func (d *discreet) Stderr() io.Writer { return d.errOut }
 
 // flush passes on what was held back. The log is best effort.
-func (d *discreet) flush() { _, _ = d.out.Flush(), d.errOut.Flush() }
+func (d *discreet) flush() {
+	for _, w := range d.hiding {
+		_ = w.Flush()
+	}
+}
 
 // hide takes the secrets out of a failure's texts.
 func (d *discreet) hide(err error) error {

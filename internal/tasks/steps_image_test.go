@@ -95,7 +95,7 @@ func TestALoadedImageIsNeitherResolvedNorPulled(t *testing.T) {
 	if slices.Contains(p.asked, "resolve") || p.render.ForcePull {
 		t.Errorf("asked %v, forced pull %v: want the daemon's own image", p.asked, p.render.ForcePull)
 	}
-	if want := "not pushed: web:latest is deployed out of the Docker daemon"; !strings.Contains(l.log.String(), want) {
+	if want := "not pushed: loaded into the Docker daemon as web:latest"; !strings.Contains(l.log.String(), want) {
 		t.Errorf("the log does not say %q:\n%s", want, l.log.String())
 	}
 	if p.build.Scratch != dir {

@@ -151,7 +151,7 @@ func (r *run) sayWhere(image Image) {
 	case image.Digest != "":
 		r.say("pushed %s", image.Reference())
 	case image.Loaded:
-		r.say("not pushed: %s is deployed out of the Docker daemon", image.Reference())
+		r.say("not pushed: loaded into the Docker daemon as %s", image.Reference())
 	case r.wants(StageResolve):
 		r.say("not pushed: %s must be in its registry already", image.Reference())
 	}

@@ -103,7 +103,7 @@ func TestAnImageThatIsNotPushedRunsOutOfTheDockerDaemon(t *testing.T) {
 	if jobImage(t, k.job()) != r.Image || !strings.Contains(r.Image, ":build-") {
 		t.Errorf("the job runs %q and the record says %q, want the tag of the loaded image", jobImage(t, k.job()), r.Image)
 	}
-	wantAll(t, "the log", w.logText(s), "not pushed: "+r.Image+" is deployed out of the Docker daemon")
+	wantAll(t, "the log", w.logText(s), "not pushed: loaded into the Docker daemon as "+r.Image)
 }
 
 // TestAnImageForOtherMachinesIsRefused before Nomad hears of it.
