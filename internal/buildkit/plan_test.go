@@ -91,11 +91,16 @@ func TestPlannedDockerfilesGetSecretsInEveryRun(t *testing.T) {
 
 func FuzzRewriteDockerfile(f *testing.F) {
 	f.Add(nixpacksDockerfile)
-	f.Add("# escape=`\nRUN a `\n b\n")
+	f.Add("RUN a \\\n # no\n\n b \\\\\nRUN \\\nc")
+	f.Add("COPY <<-'E' <<\"F\" /x\nRUN 1\n\tE\nRUN 2\nF\nrun echo \"a <<G\" b\\ <<H\nRUN 3")
 	f.Add("RUN\t[\"a\"]\nONBUILD RUN x")
 	const mount = "--mount=type=secret,id=A,env=A"
 	plain := strings.NewReplacer(" "+mount, "", " --from=dispatchd-plan", "")
 	f.Fuzz(func(t *testing.T, text string) {
+		// nixpacks writes no directive; one that changes the escape sign is not read.
+		if _, err := parser.Parse(strings.NewReader(text)); err != nil || strings.Contains(text, "escape") {
+			return
+		}
 		got, err := buildkit.RewriteDockerfile([]byte(text), []string{"A"}, ".nixpacks")
 		if err != nil {
 			return
