@@ -32,7 +32,7 @@ func TestPlansThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	refused := tasks.Fail(tasks.ReasonBuildFailed, "the program says that secret-of-the-build is wrong", errors.New("with secret-of-the-build"))
 	for name, tc := range map[string]struct {
-		planner tasks.Planner
+		planner tasks.BuildPlanner
 		reason  tasks.Reason
 		want    string
 	}{
