@@ -16,12 +16,19 @@ import (
 // connection is cut.
 const hangUpAfter = time.Second
 
-// Build makes the image that the request asks for and pushes it where it says so.
+// Build makes the image that the request asks for and pushes it where it says
+// so. Its failures and its log show none of the request's secrets.
 func (c *Client) Build(ctx context.Context, req tasks.BuildRequest, rep tasks.Reporter) (tasks.Image, error) {
-	if req.Builder != tasks.BuilderDocker {
-		message := fmt.Sprintf("builder %s is not part of this version yet; csdocker builds a Dockerfile", req.Builder)
-		return tasks.Image{}, tasks.Fail(tasks.ReasonUnsupported, message, nil)
+	shy := newDiscreet(rep, req)
+	defer shy.flush()
+	image, err := c.build(ctx, req, shy)
+	if err != nil && ctx.Err() != nil {
+		return tasks.Image{}, context.Cause(ctx)
 	}
+	return image, shy.hide(err)
+}
+
+func (c *Client) build(ctx context.Context, req tasks.BuildRequest, rep *discreet) (tasks.Image, error) {
 	ref, err := parseImage(req.Name, req.Tag)
 	if err != nil {
 		return tasks.Image{}, err
@@ -30,25 +37,23 @@ func (c *Client) Build(ctx context.Context, req tasks.BuildRequest, rep tasks.Re
 		message := fmt.Sprintf("image %q names a digest, and what is built gets its own", req.Name)
 		return tasks.Image{}, tasks.Fail(tasks.ReasonImageInvalid, message, nil)
 	}
-	source, err := openSource(req)
+	req = sift(req, rep.Stderr())
+	source, from, err := c.openBuild(ctx, req, rep)
 	if err != nil {
 		return tasks.Image{}, err
 	}
 	defer source.close()
-	plan, err := c.plan(req, ref, source)
+	defer from.close()
+	plan, err := c.plan(req, ref, inputs{source: source, planned: from})
 	if err != nil {
 		return tasks.Image{}, err
 	}
 	plan.announce(rep)
-	image, err := c.run(ctx, plan, rep)
-	if err != nil && ctx.Err() != nil {
-		return tasks.Image{}, context.Cause(ctx)
-	}
-	return image, err
+	return c.run(ctx, plan, rep)
 }
 
 // run carries out one solve on a connection of its own.
-func (c *Client) run(ctx context.Context, plan *solvePlan, rep tasks.Reporter) (tasks.Image, error) {
+func (c *Client) run(ctx context.Context, plan *solvePlan, rep *discreet) (tasks.Image, error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return tasks.Image{}, err
@@ -66,16 +71,31 @@ func (c *Client) run(ctx context.Context, plan *solvePlan, rep tasks.Reporter) (
 	watching.Go(func() { c.watch(ctx, conn, done, stop) })
 
 	printer := newPrinter(rep, plan.push)
-	response, config, err := solve(ctx, conn, plan, printer)
+	printer.hide = rep.redactor.String
+	var response answer
+	err = plan.load.while(ctx, func() (err error) {
+		response, err = solve(ctx, conn, plan, printer)
+		return err
+	})
 	if err != nil {
 		return tasks.Image{}, c.explain(ctx, err, plan, printer)
 	}
-	return plan.image(response, config)
+	image, err := plan.image(response)
+	if err != nil {
+		return tasks.Image{}, err
+	}
+	return plan.load.name(ctx, image, response)
+}
+
+// answer is what a solve returns: the export's values and the image's config.
+type answer struct {
+	export map[string]string
+	config []byte
 }
 
 // solve runs the frontend and the export, and returns when the last line of
 // progress has been printed.
-func solve(ctx context.Context, conn *client.Client, plan *solvePlan, printer *printer) (map[string]string, []byte, error) {
+func solve(ctx context.Context, conn *client.Client, plan *solvePlan, printer *printer) (answer, error) {
 	updates := make(chan *client.SolveStatus)
 	var printing sync.WaitGroup
 	printing.Go(func() { printer.consume(updates) })
@@ -92,9 +112,9 @@ func solve(ctx context.Context, conn *client.Client, plan *solvePlan, printer *p
 	}
 	response, err := conn.Build(ctx, plan.options, "", build, updates)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
-	return response.ExporterResponse, config, nil
+	return answer{export: response.ExporterResponse, config: config}, nil
 }
 
 // watch ends a build whose daemon has stopped answering, and cuts the
@@ -132,6 +152,10 @@ func (c *Client) explain(ctx context.Context, err error, plan *solvePlan, printe
 	var known *tasks.Failure
 	if cause := context.Cause(ctx); errors.As(cause, &known) {
 		return cause
+	}
+	// What the Docker daemon said of the image is a failure already.
+	if errors.As(err, &known) {
+		return err
 	}
 	if isConnectionLost(err) {
 		return c.down("went away during the build", err)

@@ -30,7 +30,7 @@ func (f buildFacts) credentialsAt(host string) bool { return f.creds.Set() && ho
 // errors carry the exit code, the step and the Dockerfile's line as values;
 // what went wrong at a registry is in their text alone.
 func classifyBuild(err error, facts buildFacts) *tasks.Failure {
-	text := cleanError(err.Error())
+	text := facts.printer.hidden(cleanError(err.Error()))
 	var exit *exitpb.ExitError
 	switch {
 	case errors.As(err, &exit):
@@ -159,19 +159,21 @@ func cleanError(text string) string {
 // messageBytes is the most that a failure's message may take.
 const messageBytes = 500
 
-// cut shortens a message that is too long for a header or a screen.
-func cut(text string) string {
-	if len(text) <= messageBytes {
+// cut shortens a message that is too long for a header or a screen. It cuts
+// between words and leaves out the whole word that is too much: half of a
+// secret would be found by nobody who hides secrets after us.
+func cut(text string) string { return cutWords(text, messageBytes) }
+
+func cutWords(text string, most int) string {
+	if len(text) <= most {
 		return text
 	}
-	return strings.ToValidUTF8(text[:messageBytes-len("…")], "") + "…"
+	end := strings.LastIndexByte(text[:most-len(" …")+1], ' ')
+	return text[:max(0, end)] + " …"
 }
 
 // quoted is a step's command in quotes, short enough to leave room for the rest.
-func quoted(s *step) string {
-	command := s.command()
-	if len(command) > 120 {
-		command = strings.ToValidUTF8(command[:117], "") + "…"
-	}
-	return `"` + command + `"`
-}
+func quoted(s *step) string { return `"` + cutWords(s.command(), quotedBytes) + `"` }
+
+// quotedBytes is the most that is quoted of a step's command.
+const quotedBytes = 120

@@ -18,6 +18,8 @@ const pushPrefix = "failed to push "
 type registryCall struct {
 	// what is "push acme/app:v1".
 	what string
+	// host is the registry; empty where the daemon does not say which.
+	host string
 	// missing is what it means when the registry does not know the name.
 	missing string
 	// credentials is true where it was asked with credentials.
@@ -48,7 +50,7 @@ func registryReason(text string, call registryCall) (tasks.Reason, string) {
 	case isDiskFull(lower):
 		return tasks.ReasonDiskFull, "the disk is full"
 	case status == http.StatusTooManyRequests || containsAny(lower, "toomanyrequests", "too many requests"):
-		return tasks.ReasonRegistryLimited, "the registry limits our requests"
+		return tasks.ReasonRegistryLimited, limited(call.host, waitIn(text), call.credentials)
 	case status >= 500:
 		return tasks.ReasonRegistryDown, fmt.Sprintf("the registry answered with status %d", status)
 	case containsAny(lower, "connection refused"):
@@ -103,14 +105,13 @@ func isPull(text string) bool { return metadataText.MatchString(text) || layerTe
 // pullFailed is the failure of such an image. It names the image, and the line
 // that wants it.
 func pullFailed(text string, err error, facts buildFacts) *tasks.Failure {
-	call := registryCall{what: "pull base image", missing: "not found"}
-	if found := metadataText.FindStringSubmatch(text); found != nil {
-		image := found[1]
-		if named, err := reference.ParseNormalizedNamed(image); err == nil {
-			image = reference.FamiliarString(named)
-			call.credentials = facts.credentialsAt(reference.Domain(named))
-		}
+	call := registryCall{what: "pull base image", missing: "not found", host: hostIn(text)}
+	if image := facts.baseImage(text, err); image != "" {
 		call.what += " " + image
+		if named, err := reference.ParseNormalizedNamed(image); err == nil {
+			call.host = reference.Domain(named)
+			call.credentials = facts.credentialsAt(call.host)
+		}
 	}
 	if where := dockerfileLine(err); where != "" {
 		call.what += " (" + where + ")"
@@ -118,10 +119,31 @@ func pullFailed(text string, err error, facts buildFacts) *tasks.Failure {
 	return registryFailed(call, text, err)
 }
 
+// fromStep finds the image in the name of the step that pulls it.
+var fromStep = regexp.MustCompile(`^FROM (\S+)`)
+
+// baseImage is the image that could not be pulled, as docker shows it: the
+// daemon's words name it, or the step that failed does.
+func (f buildFacts) baseImage(text string, err error) string {
+	image := ""
+	if found := metadataText.FindStringSubmatch(text); found != nil {
+		image = found[1]
+	} else if s := f.printer.stepOfError(err); s != nil {
+		if found := fromStep.FindStringSubmatch(s.command()); found != nil {
+			image, _, _ = strings.Cut(found[1], "@")
+		}
+	}
+	if named, err := reference.ParseNormalizedNamed(image); err == nil {
+		return reference.FamiliarString(named)
+	}
+	return image
+}
+
 // pushFailed is the failure of the built image's push.
 func pushFailed(text string, err error, facts buildFacts) *tasks.Failure {
 	return registryFailed(registryCall{
 		what:        "push " + facts.ref.String(),
+		host:        facts.ref.host(),
 		missing:     "the registry has no such repository",
 		credentials: facts.creds.Set(),
 	}, text, err)

@@ -23,6 +23,11 @@ type Options struct {
 	// InsecureRegistries are hosts, with their port, that are pushed to without
 	// TLS. A registry on the daemon's own machine needs no entry.
 	InsecureRegistries []string
+	// Planner plans the builds of nixpacks and railpack; nil where there are none.
+	Planner tasks.BuildPlanner
+	// DockerHost is the Docker daemon (unix:///path or tcp://host:port) that
+	// takes what is built and not pushed; empty leaves it in the builder's cache.
+	DockerHost string
 	// AnswerTimeout is how long the daemon may take to say that it is there; 8 s
 	// where it is 0.
 	AnswerTimeout time.Duration
@@ -36,6 +41,7 @@ type Options struct {
 type Client struct {
 	options  Options
 	insecure insecureHosts
+	docker   *dockerDaemon
 }
 
 var _ tasks.Builder = (*Client)(nil)
@@ -55,7 +61,11 @@ func New(options Options) (*Client, error) {
 	if options.WatchEvery <= 0 {
 		options.WatchEvery = 10 * time.Second
 	}
-	return &Client{options: options, insecure: options.InsecureRegistries}, nil
+	c := &Client{options: options, insecure: options.InsecureRegistries}
+	if options.DockerHost != "" {
+		c.docker = newDockerDaemon(options.DockerHost)
+	}
+	return c, nil
 }
 
 // Ping asks the daemon whether it is there. Its error is a

@@ -107,8 +107,8 @@ func TestBuildRefusesBeforeItConnects(t *testing.T) {
 		reason tasks.Reason
 		text   string
 	}{
-		"nixpacks":       {func(r *tasks.BuildRequest) { r.Builder = tasks.BuilderNixpacks }, tasks.ReasonUnsupported, "builder nixpacks is not part of this version yet"},
-		"railpack":       {func(r *tasks.BuildRequest) { r.Builder = tasks.BuilderRailpack }, tasks.ReasonUnsupported, "builder railpack"},
+		"nixpacks":       {func(r *tasks.BuildRequest) { r.Builder = tasks.BuilderNixpacks }, tasks.ReasonUnsupported, "this worker plans no builds with nixpacks"},
+		"railpack":       {func(r *tasks.BuildRequest) { r.Builder = tasks.BuilderRailpack }, tasks.ReasonUnsupported, "plans no builds with railpack"},
 		"a bad name":     {func(r *tasks.BuildRequest) { r.Name = "Not Valid" }, tasks.ReasonImageInvalid, `"Not Valid"`},
 		"a bad tag":      {func(r *tasks.BuildRequest) { r.Tag = "a b" }, tasks.ReasonImageInvalid, "the tag is not valid"},
 		"a digest":       {func(r *tasks.BuildRequest) { r.Tag = "sha256:" + strings.Repeat("a", 64) }, tasks.ReasonImageInvalid, "names a digest"},

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,9 @@ import (
 func asTestUser() remote.Option {
 	return remote.WithAuth(&authn.Basic{Username: testUser, Password: testPassword})
 }
+
+// here are the platforms of what is built for this machine.
+var here = []string{"linux/" + runtime.GOARCH}
 
 // request asks for app:v1 in the registry, made of the files.
 func request(t testing.TB, registry *testRegistry, files map[string]string) tasks.BuildRequest {
@@ -73,7 +77,7 @@ func TestBuildPushesWithCredentials(t *testing.T) {
 
 func checkBuilt(t *testing.T, registry *testRegistry, image tasks.Image, rep *recorder, kind string) {
 	t.Helper()
-	want := tasks.Image{Name: registry.host + "/app", Tag: "v1", Digest: image.Digest, Ports: []tasks.Port{{Number: 53, Protocol: "udp"}, {Number: 8080, Protocol: "tcp"}}}
+	want := tasks.Image{Name: registry.host + "/app", Tag: "v1", Digest: image.Digest, Ports: []tasks.Port{{Number: 53, Protocol: "udp"}, {Number: 8080, Protocol: "tcp"}}, Platforms: here}
 	if diff := cmp.Diff(want, image); diff != "" || image.Digest == "" {
 		t.Fatal(diff)
 	}
@@ -109,7 +113,7 @@ func TestBuildWithoutPush(t *testing.T) {
 	req := request(t, registry, withShell(t, map[string]string{"Dockerfile": shell + "EXPOSE 80\nRUN echo it really ran\n"}))
 	req.Push = false
 	image, rep := mustBuild(t, req)
-	want := tasks.Image{Name: registry.host + "/app", Tag: "v1", Ports: []tasks.Port{{Number: 80, Protocol: "tcp"}}, Unresolved: "it was built and not pushed"}
+	want := tasks.Image{Name: registry.host + "/app", Tag: "v1", Ports: []tasks.Port{{Number: 80, Protocol: "tcp"}}, Platforms: here, Unresolved: "it was built and not pushed"}
 	if diff := cmp.Diff(want, image); diff != "" {
 		t.Error(diff)
 	}

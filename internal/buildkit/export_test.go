@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
@@ -51,13 +52,22 @@ func FindSource(req tasks.BuildRequest) (dockerfile string, err error) {
 	return tree.dockerfile, nil
 }
 
-// FrontendAttrs returns what a request asks of the frontend.
-func FrontendAttrs(req tasks.BuildRequest) (attrs map[string]string, dropped []string) {
+// FrontendAttrs returns what a request asks of the Dockerfile's frontend, and
+// what the log says about it.
+func FrontendAttrs(req tasks.BuildRequest) (attrs map[string]string, log string) {
 	ref, err := parseImage(req.Name, req.Tag)
 	if err != nil {
 		panic(err)
 	}
-	return frontendAttrs(req, ref, req.Dockerfile)
+	var said strings.Builder
+	req = sift(req, &said)
+	attrs = inputs{source: &sourceTree{dockerfile: req.Dockerfile}}.dockerfileAttrs(req, ref)
+	return attrs, said.String()
+}
+
+// RewriteDockerfile is rewriteDockerfile.
+func RewriteDockerfile(text []byte, secrets []string, assets string) ([]byte, error) {
+	return rewriteDockerfile(text, secrets, assets)
 }
 
 // AuthServer returns what answers the daemon's questions for credentials.

@@ -3,45 +3,55 @@ package buildkit
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/session"
+	"github.com/tonistiigi/fsutil"
 )
 
-// frontend is the daemon's own; no image is pulled for it.
-const frontend = "dockerfile.v0"
+// The frontends: the daemon's own, for which no image is pulled, and the one
+// that runs another out of an image.
+const (
+	dockerfileFrontend = "dockerfile.v0"
+	imageFrontend      = "gateway.v0"
+)
 
 // imageConfigKey is where the frontend puts the image's config.
 const imageConfigKey = exptypes.ExporterImageConfigKey
 
-// ownArgs is the prefix of the build arguments that steer the builder itself.
-const ownArgs = "BUILDKIT_"
+// buildArg is the prefix of the attributes that are build arguments.
+const buildArg = "build-arg:"
+
+// inputs are what a build reads.
+type inputs struct {
+	source *sourceTree
+	// planned is nil where the source has a Dockerfile of its own.
+	planned *planned
+}
 
 // solvePlan is everything that is decided before the daemon is asked.
 type solvePlan struct {
-	ref        imageRef
-	creds      tasks.Credentials
-	push       bool
-	context    string
-	dockerfile string
-	attrs      map[string]string
-	// dropped are the names of the build arguments that a task may not set.
-	dropped []string
-	options client.SolveOpt
+	ref      imageRef
+	creds    tasks.Credentials
+	push     bool
+	load     *loading
+	what     string
+	frontend string
+	attrs    map[string]string
+	options  client.SolveOpt
 }
 
 // plan turns a request into what the daemon is asked.
-func (c *Client) plan(req tasks.BuildRequest, ref imageRef, source *sourceTree) (*solvePlan, error) {
-	mounts, err := source.mounts()
+func (c *Client) plan(req tasks.BuildRequest, ref imageRef, in inputs) (*solvePlan, error) {
+	mounts, err := in.mounts()
 	if err != nil {
 		return nil, err
 	}
@@ -49,45 +59,110 @@ func (c *Client) plan(req tasks.BuildRequest, ref imageRef, source *sourceTree) 
 	if err != nil {
 		return nil, tasks.Fail(tasks.ReasonInternal, "", err)
 	}
+	secrets, err := newSessionSecrets(req.Secrets, in.variables())
+	if err != nil {
+		return nil, err
+	}
 	plan := &solvePlan{
 		ref: ref, creds: req.Credentials, push: req.Push,
-		context: cleanPath(req.Context), dockerfile: source.dockerfile,
+		what: in.describe(req), frontend: dockerfileFrontend, attrs: in.dockerfileAttrs(req, ref),
 	}
-	plan.attrs, plan.dropped = frontendAttrs(req, ref, source.dockerfile)
+	if in.planned != nil && in.planned.Frontend != "" {
+		plan.frontend, plan.attrs = imageFrontend, in.planned.frontendAttrs(ref, secrets)
+	}
 	plan.options = client.SolveOpt{
 		LocalMounts: mounts,
 		SharedKey:   cacheName(ref),
-		Session:     []session.Attachable{credentials},
+		Session:     []session.Attachable{credentials, secrets},
 		// The attributes are here too so that the daemon's build record names
 		// the same build.
 		FrontendAttrs: maps.Clone(plan.attrs),
 	}
-	if req.Push {
+	switch {
+	case req.Push:
 		plan.options.Exports = []client.ExportEntry{c.export(ref)}
+	case c.docker != nil:
+		plan.load = newLoading(c.docker, ref)
+		plan.options.Exports = []client.ExportEntry{plan.load.export()}
 	}
 	return plan, nil
 }
 
-// frontendAttrs are the Dockerfile frontend's settings, and the names of the
-// arguments that were left out of them.
-func frontendAttrs(req tasks.BuildRequest, ref imageRef, dockerfile string) (attrs map[string]string, dropped []string) {
-	attrs = map[string]string{
+// mounts are the file systems that the daemon may read.
+func (in inputs) mounts() (map[string]fsutil.FS, error) {
+	mounts, err := in.source.mounts()
+	if err != nil || in.planned == nil {
+		return mounts, err
+	}
+	own, err := in.planned.mounts()
+	maps.Copy(mounts, own)
+	return mounts, err
+}
+
+// variables are those that the plan's frontend takes like secrets.
+func (in inputs) variables() map[string]string {
+	if in.planned == nil {
+		return nil
+	}
+	return in.planned.Variables
+}
+
+// describe says for the log what the image is made from.
+func (in inputs) describe(req tasks.BuildRequest) string {
+	dir := cleanPath(req.Context)
+	if in.planned == nil {
+		return fmt.Sprintf("%s, context %s", in.source.dockerfile, dir)
+	}
+	return fmt.Sprintf("the plan of %s, context %s", in.planned.Program, path.Join(dir, in.planned.Context))
+}
+
+// dockerfileAttrs are the Dockerfile frontend's settings.
+func (in inputs) dockerfileAttrs(req tasks.BuildRequest, ref imageRef) map[string]string {
+	if in.planned == nil {
+		attrs := dockerfileAttrs(in.source.dockerfile, ref)
+		addBuildArgs(attrs, req.StaticBuildEnv, nil)
+		addBuildArgs(attrs, req.BuildArgs, nil)
+		return attrs
+	}
+	attrs := dockerfileAttrs(path.Base(in.planned.File), ref)
+	attrs["context:"+planContext] = "local:" + planContext
+	addBuildArgs(attrs, in.planned.Args, req.Secrets)
+	return attrs
+}
+
+// dockerfileAttrs are the settings that no request changes.
+func dockerfileAttrs(dockerfile string, ref imageRef) map[string]string {
+	return map[string]string{
 		"filename": dockerfile,
 		// This is how a frontend is told that it was chosen by name: it builds
 		// the Dockerfile itself, where a "# syntax=" line would otherwise pull
 		// and run any image.
-		"cmdline": frontend,
+		"cmdline": dockerfileFrontend,
 		// Cache mounts are named by the Dockerfile: two apps must not meet in one.
-		"build-arg:BUILDKIT_CACHE_MOUNT_NS": cacheName(ref),
+		buildArg + "BUILDKIT_CACHE_MOUNT_NS": cacheName(ref),
 	}
-	for _, name := range slices.Sorted(maps.Keys(req.BuildArgs)) {
-		if strings.HasPrefix(strings.ToUpper(name), ownArgs) {
-			dropped = append(dropped, name)
-			continue
+}
+
+// addBuildArgs adds build arguments, but for those that steer the builder and
+// those with the name of a secret: a plan's come out of the source, too.
+func addBuildArgs(attrs, args map[string]string, secrets map[string]tasks.Secret) {
+	for name, value := range args {
+		if !steersBuilder(name) && !hasKey(secrets, name) {
+			attrs[buildArg+name] = value
 		}
-		attrs["build-arg:"+name] = req.BuildArgs[name]
 	}
-	return attrs, dropped
+}
+
+// frontendAttrs are the settings of a frontend out of an image: what it reads,
+// the name of the app's own cache mounts, and a value that changes with the
+// secrets so that no step is taken out of the cache that saw others.
+func (p *planned) frontendAttrs(ref imageRef, secrets *sessionSecrets) map[string]string {
+	return map[string]string{
+		"source":                  p.Frontend,
+		"filename":                path.Base(p.File),
+		buildArg + "cache-key":    cacheName(ref),
+		buildArg + "secrets-hash": secrets.hash(cacheName(ref)),
+	}
 }
 
 // cacheName keeps one app's files and cache mounts in the daemon apart from
@@ -108,52 +183,27 @@ func (c *Client) export(ref imageRef) client.ExportEntry {
 
 // request asks for the frontend's result.
 func (p *solvePlan) request() gateway.SolveRequest {
-	return gateway.SolveRequest{Frontend: frontend, FrontendOpt: p.attrs}
+	return gateway.SolveRequest{Frontend: p.frontend, FrontendOpt: p.attrs}
 }
 
 // announce says in the build log what was decided.
 func (p *solvePlan) announce(rep tasks.Reporter) {
-	_, _ = fmt.Fprintf(rep.Stdout(), "building %s with %s, context %s\n", p.ref, p.dockerfile, p.context)
-	if len(p.dropped) > 0 {
-		_, _ = fmt.Fprintf(rep.Stderr(), "build arguments left out, because %s… steers the builder: %s\n",
-			ownArgs, strings.Join(p.dropped, ", "))
-	}
+	_, _ = fmt.Fprintf(rep.Stdout(), "building %s with %s\n", p.ref, p.what)
 }
 
 // image is what the daemon's answer says about the image.
-func (p *solvePlan) image(response map[string]string, config []byte) (tasks.Image, error) {
+func (p *solvePlan) image(a answer) (tasks.Image, error) {
 	image := p.ref.image()
-	ports, err := exposedPorts(config)
-	if err != nil {
+	if err := describeImage(&image, a.config); err != nil {
 		return tasks.Image{}, tasks.Fail(tasks.ReasonInternal, "", fmt.Errorf("read the built image's config: %w", err))
 	}
-	image.Ports = ports
 	if !p.push {
 		image.Unresolved = "it was built and not pushed"
 		return image, nil
 	}
-	image.Digest = response[exptypes.ExporterImageDigestKey]
+	image.Digest = a.export[exptypes.ExporterImageDigestKey]
 	if image.Digest == "" {
 		return tasks.Image{}, tasks.Fail(tasks.ReasonInternal, "", fmt.Errorf("the builder pushed %s without a digest", p.ref))
 	}
 	return image, nil
-}
-
-// imageConfig is the part of an image's config that is read here.
-type imageConfig struct {
-	Config struct {
-		ExposedPorts map[string]struct{} `json:"ExposedPorts"`
-	} `json:"config"`
-}
-
-// exposedPorts lists the TCP and UDP ports that an image's config exposes.
-func exposedPorts(config []byte) ([]tasks.Port, error) {
-	if len(config) == 0 {
-		return nil, nil
-	}
-	var parsed imageConfig
-	if err := json.Unmarshal(config, &parsed); err != nil {
-		return nil, err
-	}
-	return sortPorts(maps.Keys(parsed.Config.ExposedPorts)), nil
 }

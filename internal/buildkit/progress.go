@@ -30,6 +30,8 @@ type printer struct {
 	out, errOut io.Writer
 	// pushing is called once, when the image's export begins.
 	pushing func()
+	// hide takes the build's secrets out of what is remembered; nil leaves it.
+	hide func(string) string
 
 	// hold is holdEnds; held are the steps whose end is kept back.
 	hold time.Duration
@@ -152,7 +154,7 @@ func (p *printer) stepOf(v *client.Vertex) *step {
 	}
 	s, ok := p.steps[key]
 	if !ok {
-		s = newStep(oneLine(name))
+		s = newStep(p.hidden(oneLine(name)))
 		p.steps[key] = s
 	}
 	p.byVertex[v.Digest.String()] = s
@@ -244,7 +246,7 @@ func (p *printer) output(l *client.VertexLog) {
 // outputLine prints one line of a program, with the seconds since its step began.
 func (p *printer) outputLine(s *step, stream int, line []byte) {
 	text := lastDrawn(line)
-	s.keep(text)
+	s.keep(p.hidden(text))
 	w := p.out
 	if stream == stderrStream {
 		w = p.errOut
@@ -254,6 +256,14 @@ func (p *printer) outputLine(s *step, stream int, line []byte) {
 		since = 0
 	}
 	p.say(w, s, fmt.Sprintf("%.3f %s", since, text))
+}
+
+// hidden is a text without the build's secrets.
+func (p *printer) hidden(text string) string {
+	if p.hide == nil {
+		return text
+	}
+	return p.hide(text)
 }
 
 // flush prints what a step has written without ending the line.

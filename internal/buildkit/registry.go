@@ -1,6 +1,7 @@
 package buildkit
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -91,7 +92,9 @@ func (r *Registry) Resolve(ctx context.Context, imageName, tag string, creds tas
 	if err != nil {
 		return tasks.Image{}, err
 	}
-	image, err := r.read(ctx, ref, creds)
+	note := &limitNote{}
+	image, err := r.read(withNote(ctx, note), ref, creds)
+	why := unread{ref: ref, creds: creds, wait: note.wait}
 	switch {
 	case err == nil:
 		return image, nil
@@ -101,11 +104,11 @@ func (r *Registry) Resolve(ctx context.Context, imageName, tag string, creds tas
 		return tasks.Image{}, tasks.Fail(tasks.ReasonImageNotFound, fmt.Sprintf("image %s not found", ref), err)
 	}
 	if reason, ok := passing(err); ok && creds.Set() {
-		return tasks.Image{}, tasks.Fail(reason, whyUnread(ref, creds, err), err)
+		return tasks.Image{}, tasks.Fail(reason, why.because(err), err)
 	}
 	unread := ref.image()
 	if unread.Digest == "" {
-		unread.Unresolved = whyUnread(ref, creds, err)
+		unread.Unresolved = why.because(err)
 	}
 	return unread, nil
 }
@@ -127,12 +130,32 @@ func (r *Registry) read(ctx context.Context, ref imageRef, creds tasks.Credentia
 	}
 	image := ref.image()
 	image.Digest = descriptor.Digest.String()
-	// The digest is what a deployment needs; ports are a default that the task
+	image.Platforms = indexPlatforms(descriptor)
+	// The digest is what a deployment needs; the rest are defaults that the task
 	// may name itself, so an image whose config cannot be read has none.
 	if config, err := configOf(descriptor); err == nil {
-		image.Ports, _ = exposedPorts(config)
+		_ = describeImage(&image, config)
 	}
 	return image, nil
+}
+
+// indexPlatforms are those of an index; none where the descriptor is an image.
+func indexPlatforms(descriptor *remote.Descriptor) []string {
+	if !descriptor.MediaType.IsIndex() {
+		return nil
+	}
+	index, err := v1.ParseIndexManifest(bytes.NewReader(descriptor.Manifest))
+	if err != nil {
+		return nil
+	}
+	var platforms []string
+	for _, manifest := range index.Manifests {
+		// Attestations are for the platform unknown/unknown.
+		if p := manifest.Platform; p != nil {
+			platforms = append(platforms, tasks.PlatformName(p.OS, p.Architecture, p.Variant))
+		}
+	}
+	return tasks.SortPlatforms(platforms)
 }
 
 // configOf reads the image's config, in an index that of this machine's platform.
@@ -207,5 +230,9 @@ func (g tlsGuard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" && !g.insecure.allows(req.URL.Host) {
 		return nil, fmt.Errorf("%w: %s", errNoTLS, req.URL.Host)
 	}
-	return g.next.RoundTrip(req)
+	response, err := g.next.RoundTrip(req)
+	if err == nil {
+		noteLimit(response)
+	}
+	return response, err
 }

@@ -45,7 +45,7 @@ func TestResolveFollowsAMovedTag(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := tasks.Image{Name: name, Tag: "stable", Digest: digest, Ports: []tasks.Port{{Number: 53, Protocol: "udp"}, {Number: 80, Protocol: "tcp"}, {Number: 8080, Protocol: "tcp"}}}
+		want := tasks.Image{Name: name, Tag: "stable", Digest: digest, Ports: []tasks.Port{{Number: 53, Protocol: "udp"}, {Number: 80, Protocol: "tcp"}, {Number: 8080, Protocol: "tcp"}}, Platforms: []string{"linux/" + runtime.GOARCH}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", label, diff)
 		}
@@ -64,15 +64,19 @@ func TestResolveReturnsTheIndexAndThePortsOfThisPlatform(t *testing.T) {
 		mutate.IndexAddendum{Add: testImage(t, "other", "1111/tcp"), Descriptor: other})
 	resolver := newResolver(t, buildkit.RegistryOptions{})
 	for name, tc := range map[string]struct {
-		index v1.ImageIndex
-		ports []tasks.Port
-	}{"both": {index, []tasks.Port{{Number: 2222, Protocol: "tcp"}}}, "foreign": {foreign, nil}} {
+		index     v1.ImageIndex
+		ports     []tasks.Port
+		platforms []string
+	}{
+		"both":    {index, []tasks.Port{{Number: 2222, Protocol: "tcp"}}, tasks.SortPlatforms([]string{"linux/s390x", "linux/" + runtime.GOARCH})},
+		"foreign": {foreign, nil, []string{"linux/s390x"}},
+	} {
 		digest := put(t, registry.host+"/"+name+":v1", tc.index)
 		got, err := resolver.Resolve(t.Context(), registry.host+"/"+name, "v1", noCredentials)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := tasks.Image{Name: registry.host + "/" + name, Tag: "v1", Digest: digest, Ports: tc.ports}
+		want := tasks.Image{Name: registry.host + "/" + name, Tag: "v1", Digest: digest, Ports: tc.ports, Platforms: tc.platforms}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}

@@ -143,29 +143,3 @@ func BenchmarkContext(b *testing.B) {
 		}
 	}
 }
-
-func TestBuildArguments(t *testing.T) {
-	t.Parallel()
-	attrs, dropped := buildkit.FrontendAttrs(tasks.BuildRequest{
-		Name: "127.0.0.1:5000/app", Tag: "v1", Dockerfile: "docker/Dockerfile",
-		BuildArgs: map[string]string{
-			"VERSION": "1=2\n3", "BUILDKIT_SYNTAX": "evil/x", "buildkit_inline_cache": "1",
-			"BUILDKIT_CACHE_MOUNT_NS": "other-app", "HTTP_PROXY": "http://proxy",
-		},
-	})
-	if diff := cmp.Diff([]string{"BUILDKIT_CACHE_MOUNT_NS", "BUILDKIT_SYNTAX", "buildkit_inline_cache"}, dropped); diff != "" {
-		t.Error(diff)
-	}
-	namespace := attrs["build-arg:BUILDKIT_CACHE_MOUNT_NS"]
-	if len(namespace) != 16 {
-		t.Errorf("got cache namespace %q, want one made from the image's name", namespace)
-	}
-	delete(attrs, "build-arg:BUILDKIT_CACHE_MOUNT_NS")
-	want := map[string]string{
-		"filename": "docker/Dockerfile", "cmdline": "dockerfile.v0",
-		"build-arg:VERSION": "1=2\n3", "build-arg:HTTP_PROXY": "http://proxy",
-	}
-	if diff := cmp.Diff(want, attrs); diff != "" {
-		t.Error(diff)
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -46,14 +47,22 @@ func passing(err error) (tasks.Reason, bool) {
 	}
 }
 
-// whyUnread says in one sentence why an image has no digest.
-func whyUnread(ref imageRef, creds tasks.Credentials, err error) string {
-	host := ref.host()
+// unread is an image whose registry did not show it.
+type unread struct {
+	ref   imageRef
+	creds tasks.Credentials
+	// wait is how long the registry asks to wait; 0 where it does not say.
+	wait time.Duration
+}
+
+// because says in one sentence why an image has no digest.
+func (u unread) because(err error) string {
+	host := u.ref.host()
 	var answer *transport.Error
 	var network net.Error
 	switch {
 	case errors.As(err, &answer):
-		return whyRefused(host, creds, answer.StatusCode)
+		return u.refused(answer.StatusCode)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return fmt.Sprintf("registry %s did not answer in time", host)
 	case errors.Is(err, errNoTLS), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
@@ -65,16 +74,17 @@ func whyUnread(ref imageRef, creds tasks.Credentials, err error) string {
 	}
 }
 
-func whyRefused(host string, creds tasks.Credentials, status int) string {
+func (u unread) refused(status int) string {
+	host := u.ref.host()
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		if creds.Set() {
+		if u.creds.Set() {
 			return fmt.Sprintf("registry %s refused the credentials", host)
 		}
 		// Docker Hub answers so for images that do not exist, too.
 		return fmt.Sprintf("registry %s does not show the image without credentials; it may be private, or not exist", host)
 	case status == http.StatusTooManyRequests:
-		return fmt.Sprintf("registry %s limits our requests", host)
+		return limited(host, u.wait, u.creds.Set())
 	default:
 		return fmt.Sprintf("registry %s answered with status %d", host, status)
 	}

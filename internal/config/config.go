@@ -88,7 +88,10 @@ type Git struct {
 // BuildKit is who builds images.
 type BuildKit struct {
 	Host       string `envconfig:"BUILDKIT_HOST" default:"unix:///run/buildkit/buildkitd.sock" desc:"address of buildkitd"`
-	DockerHost string `envconfig:"DOCKER_HOST" desc:"address of the Docker daemon; dispatchd needs none, the programs it starts may"`
+	DockerHost string `envconfig:"DOCKER_HOST" desc:"address of the Docker daemon of Nomad's clients, where they are on this machine: an image that is built and not pushed (disablePush) is loaded into it and deployed from there; dispatchd needs none otherwise"`
+	Nixpacks   string `envconfig:"DISPATCHD_NIXPACKS" default:"nixpacks" desc:"the program that plans builds of the builder nixpacks, a name on the PATH or a path; see builders.md for its versions"`
+	Railpack   string `envconfig:"DISPATCHD_RAILPACK" default:"railpack" desc:"the same for railpack"`
+	Frontend   string `envconfig:"DISPATCHD_RAILPACK_FRONTEND" shown:"ghcr.io/railwayapp/railpack-frontend in the version of the program" desc:"the image of the BuildKit frontend that builds railpack's plans; buildkitd pulls it"`
 }
 
 // Nomad holds what Nomad's own client reads from the environment. It is here to

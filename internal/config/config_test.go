@@ -48,7 +48,7 @@ func TestLoadDefaults(t *testing.T) {
 		Log:      config.Log{Level: "info", Format: "json"},
 		Git:      config.Git{GitHubURL: "https://github.com", GitLabURL: "https://gitlab.com", BitbucketURL: "https://bitbucket.org", MaxBytes: 2 << 30},
 		Upload:   config.Upload{MaxDownload: 512 << 20, MaxBytes: 2 << 30, MaxFiles: 50_000, Timeout: 5 * time.Minute},
-		BuildKit: config.BuildKit{Host: "unix:///run/buildkit/buildkitd.sock"},
+		BuildKit: config.BuildKit{Host: "unix:///run/buildkit/buildkitd.sock", Nixpacks: "nixpacks", Railpack: "railpack"},
 		Traces:   config.Traces{Protocol: "http/protobuf", Timeout: "10000", Sampler: "parentbased_always_on"},
 	}
 	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(config.Config{})); diff != "" {

@@ -250,11 +250,25 @@ func args(s source) value {
 	if s.Command != "" && len(s.Entrypoint) == 0 && line.Len()+len(start) > 0 {
 		start = s.Command
 	}
+	// With arguments the image's own command is not run any more: a line that
+	// only exports would be all that the job does.
+	if start == "" && line.Len() > 0 && len(s.image.Command) > 0 && len(s.Entrypoint) == 0 {
+		start = "exec" + shellWords(s.image.Command)
+	}
 	line.WriteString(start)
 	if line.Len() == 0 {
 		return nil
 	}
 	return list{text(line.String())}
+}
+
+// shellWords quotes words for a shell, each with a space before it.
+func shellWords(words []string) string {
+	var b strings.Builder
+	for _, word := range words {
+		b.WriteString(" '" + strings.ReplaceAll(word, "'", `'\''`) + "'")
+	}
+	return b.String()
 }
 
 // positive is the number that a task gives, or the default where it gives

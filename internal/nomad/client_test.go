@@ -210,16 +210,32 @@ func TestInfo(t *testing.T) {
 	}
 	denied := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Permission denied", http.StatusForbidden) }
 	for name, c := range map[string]struct {
-		agent, nodes, node, keys http.HandlerFunc
-		want                     tasks.ClusterInfo
+		agent, nodes, node, node2, keys http.HandlerFunc
+		want                            tasks.ClusterInfo
 	}{
 		"an old server without Consul": {
 			agent: text(`{"member":{"Tags":{"build":"1.6.1"}}}`), nodes: text(`[{"ID":"n1","Status":"ready"}]`), node: text(`{"Attributes":{"nomad.version":"1.6.1"}}`),
 			want: tasks.ClusterInfo{Version: "1.6.1"},
 		},
 		"a client agent of a new one": {
-			agent: text(`{"member":{}}`), nodes: text(`[{"ID":"n0","Status":"down","Version":"0.9.0"},{"ID":"n1","Status":"ready","Version":"1.7.2+ent"}]`), node: text(`{"Attributes":{"consul.version":"1.18.0"}}`),
-			want: tasks.ClusterInfo{Version: "1.7.2+ent", Consul: true, VaultByRole: true},
+			agent: text(`{"member":{}}`), nodes: text(`[{"ID":"n0","Status":"down","Version":"0.9.0"},{"ID":"n1","Status":"ready","Version":"1.7.2+ent"}]`), node: text(`{"Attributes":{"consul.version":"1.18.0","kernel.name":"linux","cpu.arch":"arm64"}}`),
+			want: tasks.ClusterInfo{Version: "1.7.2+ent", Consul: true, VaultByRole: true, Platforms: []string{"linux/arm64"}},
+		},
+		"nodes of two kinds, and others that take no work": {
+			agent: text(`{"member":{"Tags":{"build":"1.6.1"}}}`),
+			nodes: text(`[{"ID":"n1","Status":"ready"},{"ID":"n2","Status":"ready","SchedulingEligibility":"eligible"},{"ID":"n3","Status":"ready","SchedulingEligibility":"ineligible"}]`),
+			node:  text(`{"Attributes":{"kernel.name":"linux","cpu.arch":"arm64"}}`), node2: text(`{"Attributes":{"kernel.name":"linux","cpu.arch":"amd64"}}`),
+			want: tasks.ClusterInfo{Version: "1.6.1", Platforms: []string{"linux/amd64", "linux/arm64"}},
+		},
+		"one node that does not say what it is": {
+			agent: text(`{"member":{"Tags":{"build":"1.6.1"}}}`), nodes: text(`[{"ID":"n1","Status":"ready"},{"ID":"n2","Status":"ready"}]`),
+			node: text(`{"Attributes":{"kernel.name":"linux","cpu.arch":"arm64"}}`), node2: text(`{"Attributes":{}}`),
+			want: tasks.ClusterInfo{Version: "1.6.1"},
+		},
+		"more nodes than are asked": {
+			agent: text(`{"member":{"Tags":{"build":"1.6.1"}}}`), nodes: text("[" + strings.Repeat(`{"ID":"n1","Status":"ready"},`, 8) + `{"ID":"n2","Status":"ready"}]`),
+			node: text(`{"Attributes":{"kernel.name":"linux","cpu.arch":"arm64"}}`),
+			want: tasks.ClusterInfo{Version: "1.6.1"},
 		},
 		"a token for jobs alone, old": {agent: denied, nodes: denied, want: tasks.ClusterInfo{}},
 		"a token for jobs alone, new": {agent: denied, nodes: denied, keys: text(`{"keys":[]}`), want: tasks.ClusterInfo{VaultByRole: true}},
@@ -232,7 +248,7 @@ func TestInfo(t *testing.T) {
 			t.Parallel()
 			f := newFake(t)
 			for path, handler := range map[string]http.HandlerFunc{
-				"/v1/agent/self": c.agent, "/v1/nodes": c.nodes, "/v1/node/n1": c.node, "/.well-known/jwks.json": c.keys,
+				"/v1/agent/self": c.agent, "/v1/nodes": c.nodes, "/v1/node/n1": c.node, "/v1/node/n2": c.node2, "/.well-known/jwks.json": c.keys,
 			} {
 				if handler != nil {
 					f.script("GET "+path, handler)

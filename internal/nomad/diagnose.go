@@ -197,7 +197,7 @@ func dockerProblem(driver *api.DriverInfo) string {
 	case driver == nil || !driver.Detected:
 		return "not found on the node"
 	case !driver.Healthy:
-		return fmt.Sprintf("not healthy (%s)", clip(driver.HealthDescription, 100))
+		return fmt.Sprintf("not healthy (%s)", driver.HealthDescription)
 	}
 	return ""
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +27,9 @@ func TestRealInfo(t *testing.T) {
 	info, err := b.client.Info(t.Context(), tasks.Cluster{})
 	if err != nil || !strings.HasPrefix(info.Version, "1.") || info.Consul {
 		t.Errorf("Info: got %+v and %v, want a version 1.x without Consul", info, err)
+	}
+	if want := []string{"linux/" + runtime.GOARCH}; !slices.Equal(info.Platforms, want) {
+		t.Errorf("the nodes are %v, want this machine's %v", info.Platforms, want)
 	}
 }
 

@@ -1,7 +1,9 @@
 package nomad
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,10 +12,10 @@ import (
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
-// infoNodes is how many nodes are asked whether they have a Consul.
+// infoNodes is how many nodes are asked what they are.
 const infoNodes = 8
 
-// Info reads the version and whether the nodes have a Consul. A token that may
+// Info reads the version, whether the nodes have a Consul and what machines they are. A token that may
 // not read agents or nodes gives an Info with less in it, not an error.
 func (c *Client) Info(ctx context.Context, at tasks.Cluster) (tasks.ClusterInfo, error) {
 	s, err := c.open(at, "")
@@ -48,7 +50,8 @@ func (s *session) agentVersion(ctx context.Context) (string, error) {
 	return self.Member.Tags["build"], nil
 }
 
-// readNodes fills in what the ready nodes know.
+// readNodes fills in what the nodes know that can take work. The platforms are
+// all of theirs or none: half of them would call a good image a bad one.
 func (s *session) readNodes(ctx context.Context, info *tasks.ClusterInfo) error {
 	nodes, err := get(ctx, s, s.api.Nodes().List)
 	if isForbidden(err) {
@@ -57,31 +60,38 @@ func (s *session) readNodes(ctx context.Context, info *tasks.ClusterInfo) error 
 	if err != nil {
 		return err
 	}
-	asked := 0
-	for _, node := range nodes {
-		if node.Status != api.NodeStatusReady || asked == infoNodes {
-			continue
-		}
-		if asked++; info.Version == "" {
-			info.Version = node.Version
-		}
-		if found, err := s.nodeHasConsul(ctx, node.ID); err != nil || found {
-			info.Consul = found
+	nodes = slices.DeleteFunc(nodes, func(n *api.NodeListStub) bool {
+		return n.Status != api.NodeStatusReady || n.SchedulingEligibility == api.NodeSchedulingIneligible
+	})
+	known := len(nodes) <= infoNodes
+	for _, stub := range nodes[:min(len(nodes), infoNodes)] {
+		info.Version = cmp.Or(info.Version, stub.Version)
+		attributes, err := s.nodeAttributes(ctx, stub.ID)
+		if err != nil {
 			return err
 		}
+		info.Consul = info.Consul || attributes["consul.version"] != ""
+		platform := tasks.PlatformName(attributes["kernel.name"], attributes["cpu.arch"], "")
+		known = known && platform != ""
+		info.Platforms = append(info.Platforms, platform)
+	}
+	if info.Platforms = tasks.SortPlatforms(info.Platforms); !known {
+		info.Platforms = nil
 	}
 	return nil
 }
 
-func (s *session) nodeHasConsul(ctx context.Context, id string) (bool, error) {
+// nodeAttributes are what a node found out about itself; none where it may not
+// be read or has gone.
+func (s *session) nodeAttributes(ctx context.Context, id string) (map[string]string, error) {
 	node, err := get(ctx, s, func(q *api.QueryOptions) (*api.Node, *api.QueryMeta, error) { return s.api.Nodes().Info(id, q) })
 	if isForbidden(err) || isNotFound(err) {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	return node.Attributes["consul.version"] != "", nil
+	return node.Attributes, nil
 }
 
 // vaultByRole is true from 1.7 on. Where the version is not to be had, the

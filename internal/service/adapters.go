@@ -17,6 +17,7 @@ import (
 	"github.com/dispatchd/dispatchd/internal/nomad"
 	"github.com/dispatchd/dispatchd/internal/ops"
 	"github.com/dispatchd/dispatchd/internal/pack"
+	"github.com/dispatchd/dispatchd/internal/planner"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/upload"
 	"github.com/dispatchd/dispatchd/internal/vault"
@@ -60,7 +61,7 @@ func newAdapters(cfg config.Config) (*adapters, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up packs: %w", err)
 	}
-	builder, err := buildkit.New(buildkit.Options{Address: cfg.BuildKit.Host, InsecureRegistries: cfg.Registry.Insecure})
+	builder, err := buildkit.New(buildOptions(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("set up BuildKit: %w", err)
 	}
@@ -88,6 +89,16 @@ func (a *adapters) handlerOf(host Host) worker.Handler {
 		return host.Handler
 	}
 	return a.handler(host.Config)
+}
+
+// buildOptions say where the builder is and who plans for it.
+func buildOptions(cfg config.Config) buildkit.Options {
+	return buildkit.Options{
+		Address: cfg.BuildKit.Host, InsecureRegistries: cfg.Registry.Insecure, DockerHost: cfg.BuildKit.DockerHost,
+		Planner: planner.New(planner.Options{
+			Nixpacks: cfg.BuildKit.Nixpacks, Railpack: cfg.BuildKit.Railpack, RailpackFrontend: cfg.BuildKit.Frontend,
+		}),
+	}
 }
 
 // handler makes the steps over the adapters.

@@ -219,7 +219,7 @@ func (r *run) wants(s Stage) bool {
 	case StageBuild:
 		return builds && !r.hasJob()
 	case StageResolve:
-		return !noopDeploy && !r.hasJob() && r.image.Digest == ""
+		return !noopDeploy && !r.hasJob() && r.image.Digest == "" && !r.image.Loaded
 	case StageRender, StageRegister:
 		return !noopDeploy && !r.hasJob()
 	case StageWatch, StagePlan:

@@ -156,6 +156,12 @@ type Image struct {
 	// Platforms are those that the image can run on, as "linux/amd64"; empty
 	// where that is not known.
 	Platforms []string
+	// Command is what the image starts by itself, its ENTRYPOINT and CMD; empty
+	// where that is not known.
+	Command []string
+	// Loaded is true where the image lies in the Docker daemon of the nodes, by
+	// its tag: there is nothing to resolve and nothing to pull.
+	Loaded bool
 	// Unresolved says why there is no digest; empty where there is one.
 	Unresolved string
 }
@@ -190,8 +196,12 @@ type BuildRequest struct {
 	// KeepGit leaves .git in the build's context.
 	KeepGit bool
 
+	// Scratch is a directory of the task's own, outside of Dir, for what the
+	// build must write; empty is the system's directory for temporary files.
+	Scratch string
+
 	// Name and Tag are where the image goes. Push false leaves it in the
-	// builder's cache alone.
+	// builder's cache, or loads it into the Docker daemon that the builder knows.
 	Name        string
 	Tag         string
 	Push        bool

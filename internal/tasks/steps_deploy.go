@@ -38,11 +38,14 @@ func (h *Handler) render(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
+	if err := checkPlatform(r.image, info); err != nil {
+		return err
+	}
 	r.job, err = h.parts.Renderer.Render(ctx, RenderRequest{
 		Deploy:          r.project.Deploy,
 		RegistryToken:   h.packToken(d),
 		Variables:       variables,
-		ForcePull:       r.image.Digest == "",
+		ForcePull:       r.image.Digest == "" && !r.image.Loaded,
 		ServiceProvider: h.serviceProvider(d, info),
 		VaultByRole:     info.VaultByRole,
 		Dir:             filepath.Join(r.at.Dir, packDir),

@@ -122,6 +122,7 @@ func (h *Handler) build(ctx context.Context, r *run) error {
 		StaticBuildEnv: b.StaticBuildEnv,
 		Secrets:        r.secrets,
 		KeepGit:        keepsGit(r.task.Deploy),
+		Scratch:        r.at.Dir,
 		Name:           r.image.Name,
 		Tag:            r.image.Tag,
 		Push:           r.plan.Push,
@@ -132,9 +133,7 @@ func (h *Handler) build(ctx context.Context, r *run) error {
 	}
 	r.image = image
 	r.result.Image = image
-	if image.Digest != "" {
-		r.say("pushed %s", image.Reference())
-	}
+	r.sayWhere(image)
 	return nil
 }
 
@@ -144,6 +143,18 @@ func (r *run) source() string {
 		return r.local.Dir
 	}
 	return filepath.Join(r.at.Dir, sourceDir)
+}
+
+// sayWhere says in the log where the built image is.
+func (r *run) sayWhere(image Image) {
+	switch {
+	case image.Digest != "":
+		r.say("pushed %s", image.Reference())
+	case image.Loaded:
+		r.say("not pushed: loaded into the Docker daemon as %s", image.Reference())
+	case r.wants(StageResolve):
+		r.say("not pushed: %s must be in its registry already", image.Reference())
+	}
 }
 
 // planFor decides what the params leave open: the builder and the image's full name.

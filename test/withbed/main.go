@@ -1,6 +1,6 @@
 // Command withbed starts real parts on loopback, runs a command against them,
 // and ends everything: the adapters' own e2e tests find them by
-// DISPATCHD_TEST_NOMAD and DISPATCHD_TEST_BUILDKIT.
+// DISPATCHD_TEST_NOMAD, DISPATCHD_TEST_BUILDKIT and DISPATCHD_TEST_DOCKER.
 //
 //	go run ./test/withbed go test -tags e2e ./internal/nomad
 package main
@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string) (err error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "DISPATCHD_TEST_NOMAD="+bed.Nomad.Addr(), "DISPATCHD_TEST_BUILDKIT="+bed.BuildKit.Addr())
+	cmd.Env = append(os.Environ(), "DISPATCHD_TEST_NOMAD="+bed.Nomad.Addr(), "DISPATCHD_TEST_BUILDKIT="+bed.BuildKit.Addr(),
+		"DISPATCHD_TEST_DOCKER="+bed.Docker.Addr())
 	return cmd.Run()
 }
