@@ -74,7 +74,7 @@ func (d *denials) has(subject string) bool {
 func (d *denials) forget() {
 	for {
 		select {
-		case <-d.news:
+		case _ = <-d.news:
 		default:
 			return
 		}

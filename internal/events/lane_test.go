@@ -235,10 +235,7 @@ func TestALogEndsOnceForEachTask(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var ends []string
-	for _, line := range a.heard(t, "LOGS") {
-		ends = append(ends, line)
-	}
+	ends := a.heard(t, "LOGS")
 	if len(ends) != 2 || !strings.Contains(ends[0], "success") || !strings.Contains(ends[1], "failed") {
 		t.Errorf("the log's ends are %q, want one for each of the two tasks", ends)
 	}

@@ -65,7 +65,7 @@ func (p *Pool) endedBefore(ctx context.Context, a *attempt) (*Settlement, error)
 // turn takes the lease of the task's targets, unless the task is to end
 // whatever others do.
 func (p *Pool) turn(ctx context.Context, a *attempt) error {
-	if a.invalid != nil {
+	if a.isInvalid() {
 		return nil
 	}
 	cancelled, err := p.publisher.Cancelled(ctx, a.task.ID)
@@ -86,13 +86,16 @@ func (p *Pool) turn(ctx context.Context, a *attempt) error {
 	return p.supersede(ctx, a)
 }
 
+func (a *attempt) isInvalid() bool { return a.invalid != nil }
+func (a *attempt) isRefused() bool { return a.refused != nil }
+
 // passesBy lets a blocked task end that needs no turn: one that is cancelled,
 // and one that will not be delivered again.
 func (a *attempt) passesBy(blocked *BlockedError) error {
 	switch {
 	case blocked.Mine:
 		return blocked
-	case a.refused != nil:
+	case a.isRefused():
 		return nil
 	case a.delivery.Message().Last:
 		a.refused = tasks.Fail(tasks.ReasonTimeout, "the task waited for its turn until its time was over: "+blocked.Error(), nil)
@@ -105,7 +108,7 @@ func (a *attempt) passesBy(blocked *BlockedError) error {
 // supersede refuses a deployment behind which a newer one of its job waits,
 // where the operator has chosen that for the job.
 func (p *Pool) supersede(ctx context.Context, a *attempt) error {
-	if a.refused != nil || a.task.Deploy == nil || !p.options.Supersede(a.task.Deploy.JobID) {
+	if a.isRefused() || a.task.Deploy == nil || !p.options.Supersede(a.task.Deploy.JobID) {
 		return nil
 	}
 	newer, err := a.delivery.Newer(ctx)

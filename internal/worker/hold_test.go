@@ -267,11 +267,15 @@ func TestARunThatNobodyWillEndIsEndedByTheSweeper(t *testing.T) {
 		want []string
 	}{
 		"by its will": {
-			worker.Run{Claims: 1, Attempts: 1, Will: will}, true, []map[string]int{{"a": 1}, {"a": 1}},
+			worker.Run{Claims: 1, Attempts: 1, Will: will},
+			true,
+			[]map[string]int{{"a": 1}, {"a": 1}},
 			[]string{"record outcome a", "terminal a", "announce a failed", "end log a", "delete run a"},
 		},
 		"by its outcome": {
-			worker.Run{Claims: 1, Attempts: 1, Will: will, Outcome: outcome}, true, []map[string]int{{"a": 1}, {"a": 1}},
+			worker.Run{Claims: 1, Attempts: 1, Will: will, Outcome: outcome},
+			true,
+			[]map[string]int{{"a": 1}, {"a": 1}},
 			[]string{"record outcome a", "terminal a", "announce a succeeded", "end log a", "delete run a"},
 		},
 		"not at the first look":        {worker.Run{Claims: 1, Will: will}, true, []map[string]int{{"a": 1}}, nil},

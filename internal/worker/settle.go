@@ -238,7 +238,7 @@ func (p *Pool) finish(ctx context.Context, a *attempt, outcome tasks.Outcome, la
 func (p *Pool) flush(ctx, work context.Context, a *attempt) uint64 {
 	ctx, release := outlive(ctx, work, p.options.StopGrace/2)
 	defer release()
-	defer context.AfterFunc(a.hold.gone, release)()
+	defer context.AfterFunc(a.hold.gone, release)() //nolint:contextcheck // it ends ours, and is not called with
 	last, err := a.stream.Flush(ctx)
 	if err != nil {
 		a.log.Warn("log lines were lost", zap.Uint64("last_line", last), zap.Error(err))
