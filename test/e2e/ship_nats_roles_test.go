@@ -28,7 +28,7 @@ func (b *busUnderRights) work() {
 	}
 	good, slow, queued := noop("good"), noop("slow"), noop("queued")
 	slow = slow.with(params{"deploy": "nomad-pack", "imageName": held.address + "/app"})
-	gone := destroy("delete", params{"jobId": "gone", "serviceId": "srv-1"})
+	gone := destroy("delete", params{"jobId": newJob(b.t, "gone"), "serviceId": "srv-1"})
 	b.put(good.subject(), good.body(b.t))
 	b.put("dispatch.task.deploy-image.app.unreadable", []byte("{garbage"))
 	b.put(gone.subject(), gone.body(b.t))
