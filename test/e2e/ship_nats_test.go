@@ -143,23 +143,31 @@ func newBus(t *testing.T, opts busOptions) *busUnderRights {
 	if opts.without.text != "" {
 		text = opts.role.without(text, opts.without)
 	}
-	b := &busUnderRights{t: t, opts: opts}
+	server, seeds := serverWithRights(t, text)
+	b := &busUnderRights{t: t, opts: opts, server: server, seed: seeds[opts.role.name]}
+	b.makeStreams()
+	return b
+}
+
+// serverWithRights starts a server with a permissions file and returns the seed
+// of each role. The test's own user is admin.
+func serverWithRights(t *testing.T, text string) (server *embednats.Server, seeds map[string]string) {
+	t.Helper()
+	seeds = map[string]string{}
 	for _, r := range roles {
 		seed, public := newSeed(t)
 		text = strings.Replace(text, "$DISPATCHD_"+r.name+"_NKEY", public, 1)
-		if r.name == opts.role.name {
-			b.seed = seed
-		}
+		seeds[r.name] = seed
 	}
 	text = strings.Replace(text, "users: [", "users: [\n    { user: admin, password: admin-of-the-test }", 1)
 	file := filepath.Join(t.TempDir(), "permissions.conf")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.server = natstest.RunWith(t, embednats.Options{ConfigFile: file})
-	b.makeStreams()
-	return b
+	return natstest.RunWith(t, embednats.Options{ConfigFile: file}), seeds
 }
+
+func admin() nats.Option { return nats.UserInfo("admin", "admin-of-the-test") }
 
 func withPrefix(t *testing.T, prefix string) string {
 	t.Helper()
@@ -187,7 +195,7 @@ func readFile(t *testing.T, path string) string {
 
 func (b *busUnderRights) makeStreams() {
 	b.t.Helper()
-	nc, err := nats.Connect(b.server.ClientURL(), nats.UserInfo("admin", "admin-of-the-test"))
+	nc, err := nats.Connect(b.server.ClientURL(), admin())
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -59,6 +59,8 @@ plugin "docker" {
     auth {
       config = %q
     }
+    # buildkitd's container is privileged.
+    allow_privileged = true
     volumes {
       enabled = true
     }

@@ -1,0 +1,416 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+	"github.com/nats-io/nats.go"
+
+	"github.com/dispatchd/dispatchd/internal/nomad"
+	"github.com/dispatchd/dispatchd/internal/queue"
+	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/test/testbed"
+)
+
+// The files that operators start from.
+const (
+	serviceJob   = "../../deploy/nomad/dispatchd.nomad.hcl"
+	buildkitdJob = "../../deploy/nomad/buildkitd.nomad.hcl"
+	legacyJob    = "../../deploy/nomad/legacy-dispatch.nomad.hcl"
+	policyFile   = "../../deploy/nomad/dispatchd.policy.hcl"
+)
+
+// nomadCLI runs Nomad's own command line, as an operator does.
+func nomadCLI(t *testing.T, args ...string) (code int, out string) {
+	t.Helper()
+	// The logs of a job are read after a test's end, too.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, shared.bed.Tools.Nomad, args...)
+	cmd.Env = append(os.Environ(), "NOMAD_ADDR="+shared.bed.Nomad.Addr(), "NOMAD_TOKEN="+shared.bed.Nomad.Token())
+	var text bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &text, &text
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), text.String()
+}
+
+// vars are -var flags.
+type vars map[string]string
+
+func (v vars) flags() []string {
+	var all []string
+	for name, value := range v {
+		all = append(all, "-var", name+"="+value)
+	}
+	return all
+}
+
+// runJob registers a job file with nomad job run, which waits for the deployment
+// where there is one, and stops the job at the end of the test.
+func runJob(t *testing.T, file, job string, v vars) {
+	t.Helper()
+	v["job_name"] = job
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(jobLogs(t, job))
+		}
+		stopJob(t, job)
+	})
+	if code, out := nomadCLI(t, append(append([]string{"job", "run"}, v.flags()...), file)...); code != 0 {
+		t.Fatalf("nomad job run %s ended with %d:\n%s\n%s", file, code, out, jobLogs(t, job))
+	}
+}
+
+// stopJob waits until nothing of the job runs any more.
+func stopJob(t *testing.T, job string) {
+	t.Helper()
+	if _, _, err := shared.nomad.Jobs().Deregister(job, false, nil); err != nil {
+		t.Error(err)
+	}
+	eventually(t, time.Minute, "job "+job+" has stopped", func() bool {
+		stubs, _, err := shared.nomad.Jobs().Allocations(job, true, nil)
+		if err != nil {
+			t.Error(err)
+			return true
+		}
+		for _, stub := range stubs {
+			if stub.ClientStatus == api.AllocClientStatusRunning || stub.ClientStatus == api.AllocClientStatusPending {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// jobLogs is what the job's tasks have said.
+func jobLogs(t *testing.T, job string) string {
+	t.Helper()
+	stubs, _, err := shared.nomad.Jobs().Allocations(job, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, stub := range stubs {
+		_, text := nomadCLI(t, "alloc", "status", stub.ID)
+		all.WriteString(text)
+		for _, flag := range []string{"-stdout", "-stderr"} {
+			_, text := nomadCLI(t, "alloc", "logs", flag, stub.ID)
+			all.WriteString(text)
+		}
+	}
+	return all.String()
+}
+
+// TestShippedJobFilesAreTakenByNomad validates and plans each file, for each way
+// of running it.
+func TestShippedJobFilesAreTakenByNomad(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{serviceJob, buildkitdJob, legacyJob} {
+		for _, driver := range []string{"docker", "raw_exec"} {
+			t.Run(filepath.Base(file)+" "+driver, func(t *testing.T) {
+				t.Parallel()
+				flags := vars{"driver": driver}.flags()
+				if code, out := nomadCLI(t, append(append([]string{"job", "validate"}, flags...), file)...); code != 0 || strings.Contains(out, "Warning") {
+					t.Errorf("validate ended with %d:\n%s", code, out)
+				}
+				// 1 says that the job would be new.
+				if code, out := nomadCLI(t, append(append([]string{"job", "plan"}, flags...), file)...); code != 1 || strings.Contains(out, "FAILED") {
+					t.Errorf("plan ended with %d:\n%s", code, out)
+				}
+			})
+		}
+	}
+	if _, out := nomadCLI(t, "job", "run", "-output", serviceJob); !strings.Contains(out, `sum(dispatchd_worker_slots_busy)) / 4)`) {
+		t.Errorf("the job asks the autoscaler for something else:\n%s", out)
+	}
+}
+
+// TestShippedJobsDeployOnNomad runs buildkitd and dispatchd from their files, with
+// the images and as programs, under the shipped rights of NATS and Nomad, and
+// has them deploy a repository.
+func TestShippedJobsDeployOnNomad(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []string{"docker", "raw_exec"} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			p := newPlatform(t, driver)
+			k := repository(t, "from-inside", "acme/app")
+			p.world.succeeded(p.world.send(k), patience)
+			if got, want := answer(t, k.job()), "hello from 1\n"; got != want {
+				t.Errorf("the app answers %q, want %q", got, want)
+			}
+			if text := jobLogs(t, p.job); strings.Contains(text, "does not permit") || !strings.Contains(text, "task settled") {
+				t.Errorf("the workers said:\n%s", text)
+			}
+			p.wantAnswers()
+			if driver == "docker" {
+				p.wantUser("65532:65532")
+			}
+		})
+	}
+}
+
+// platform is a Nomad with both jobs, and a world of tasks.
+type platform struct {
+	t     *testing.T
+	world *world
+	job   string
+}
+
+func newPlatform(t *testing.T, driver string) *platform {
+	t.Helper()
+	source := newSource(t, running(t, "1", "echo built on a job of its own"))
+	// The backend's stream has another name here.
+	text := strings.ReplaceAll(readFile(t, permissionsFile), "BUILD_LOGS", "BACKEND_LOGS")
+	server, seeds := serverWithRights(t, text)
+	w := newWorld(t, worldOptions{server: server.ClientURL(), login: []nats.Option{admin()}, noPrefix: true})
+	if err := queue.EnsureService(brief(t), w.nc, w.js, queue.Topology{Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	socket := startBuildkitd(t, driver)
+	p := &platform{t: t, world: w, job: newName("dispatchd")}
+	p.settings(map[string]string{
+		"NATS_SERVERS": server.ClientURL(), "NATS_CLIENT_PRIVATE_KEY": seeds["WORKER"],
+		"NOMAD_ADDR": shared.bed.Nomad.Addr(), "NOMAD_TOKEN": policyToken(t, readFile(t, policyFile)),
+		"DISPATCHD_REGISTRY": shared.bed.Registry.Addr() + "/apps", "REGISTRY_USERNAME": shared.bed.Login.Username, "REGISTRY_PASSWORD": shared.bed.Login.Password,
+		"DISPATCHD_GITHUB_URL": source.url, "BUILDKIT_HOST": "unix://" + socket,
+	})
+	v := vars{
+		"driver": driver, "settings": "nomad/jobs/" + p.job, "network_mode": "host", "program": shared.binary, "disk": "512", "min_healthy_time": "1s",
+		"memory": "128", "volumes": `["` + filepath.Dir(socket) + ":" + filepath.Dir(socket) + `"]`,
+	}
+	if driver == "docker" {
+		v["image"], _ = shippedImages(t)
+	}
+	runJob(t, serviceJob, p.job, v)
+	return p
+}
+
+func newName(name string) string { return name + "-" + strings.ToLower(tasks.NewID()[:6]) }
+
+// settings writes the Nomad variable that the job reads.
+func (p *platform) settings(items map[string]string) {
+	p.t.Helper()
+	variable := &api.Variable{Path: "nomad/jobs/" + p.job, Items: items}
+	if _, _, err := shared.nomad.Variables().Create(variable, nil); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// startBuildkitd runs its job and returns the socket.
+func startBuildkitd(t *testing.T, driver string) string {
+	t.Helper()
+	// Socket paths are short, and a test's directory is not.
+	dir, err := os.MkdirTemp(shared.bed.SlotDir(), "bk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "buildkitd.sock")
+	v := vars{
+		"driver": driver, "socket_dir": dir, "cache_dir": filepath.Join(dir, "cache"), "program": shared.bed.Tools.BuildKitd, "memory": "1024", "cpu": "500",
+		"insecure_registries": `["` + shared.bed.Registry.Addr() + `"]`, "network_mode": "host",
+	}
+	if driver == "docker" {
+		v["image"] = buildkitImage(t)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	job := newName("buildkitd")
+	runJob(t, buildkitdJob, job, v)
+	var said []byte
+	eventually(t, patience, "buildkitd of the job answers", func() bool {
+		said, err = exec.CommandContext(brief(t), shared.bed.Tools.BuildCtl, "--addr", "unix://"+socket, "debug", "workers", "-v").CombinedOutput()
+		return err == nil
+	})
+	for _, want := range []string{"Maximum used space:", "Minimum free space:"} {
+		if !strings.Contains(string(said), want) {
+			t.Errorf("buildkitd's rules have no %q:\n%s", want, said)
+		}
+	}
+	return socket
+}
+
+// buildkitImage is buildkitd with runc on Debian.
+func buildkitImage(t *testing.T) string {
+	t.Helper()
+	debian, err := shared.bed.PushDebian(t.Context(), testbed.Options{Log: os.Stderr}, builder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	text := "FROM " + debian + "\nCOPY --from=programs buildkitd buildctl /usr/bin/\nENTRYPOINT [\"buildkitd\"]\n"
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := shared.bed.BuildImage(t.Context(), testbed.ImageBuild{
+		Context: dir, Dockerfile: "Dockerfile", Repository: "base/buildkit",
+		Contexts: map[string]string{"programs": filepath.Dir(shared.bed.Tools.BuildKitd)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+// wantAnswers asks every worker on the port of its service.
+func (p *platform) wantAnswers() {
+	p.t.Helper()
+	services, _, err := shared.nomad.Services().Get(p.job, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if len(services) != 2 {
+		p.t.Errorf("the service has %d instances, want 2", len(services))
+	}
+	for _, s := range services {
+		address := "http://" + s.Address + ":" + itoa(s.Port)
+		wantAll(p.t, "/readyz", get(p.t, address+"/readyz"), "ready")
+		wantAll(p.t, "/metrics", get(p.t, address+"/metrics"), "dispatchd_worker_slots 4")
+	}
+}
+
+// wantUser looks at the containers of the workers.
+func (p *platform) wantUser(user string) {
+	p.t.Helper()
+	for _, alloc := range allocations(p.t, p.job) {
+		var container struct {
+			Config     struct{ User string }
+			HostConfig struct{ ReadonlyRootfs, Privileged bool }
+		}
+		newEngine().call(p.t, "GET", "/containers/"+containerOf(p.t, alloc.ID).ID+"/json", nil, &container)
+		if container.Config.User != user || !container.HostConfig.ReadonlyRootfs || container.HostConfig.Privileged {
+			p.t.Errorf("a worker's container is %+v, want the user %s, a read-only root and no privileges", container, user)
+		}
+	}
+}
+
+// policyToken makes a token with a policy.
+func policyToken(t *testing.T, rules string) string {
+	t.Helper()
+	name := newName("dispatchd")
+	if _, err := shared.nomad.ACLPolicies().Upsert(&api.ACLPolicy{Name: name, Rules: rules}, nil); err != nil {
+		t.Fatal(err)
+	}
+	token, _, err := shared.nomad.ACLTokens().Create(&api.ACLToken{Name: name, Type: "client", Policies: []string{name}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token.SecretID
+}
+
+// TestNomadPolicyIsTheLeast takes one right after the other away, and sees what
+// is missing then.
+func TestNomadPolicyIsTheLeast(t *testing.T) {
+	t.Parallel()
+	text := readFile(t, policyFile)
+	for _, c := range []struct {
+		line  string
+		works func(t *testing.T, token string) bool
+	}{
+		{`    "submit-job", .*\n`, canDeploy},
+		{`    "read-job", .*\n`, canDeploy},
+		{`    "list-jobs", .*\n`, canDestroyChildren},
+		{`    "read-logs", .*\n`, canShowOutput},
+		{`(?s)node \{.*\}`, canReadNodes},
+	} {
+		t.Run(strings.Fields(c.line)[0], func(t *testing.T) {
+			t.Parallel()
+			less := regexp.MustCompile(c.line).ReplaceAllString(text, "")
+			if less == text {
+				t.Fatal("the policy does not have the line")
+			}
+			if !c.works(t, policyToken(t, text)) {
+				t.Error("the whole policy does not suffice")
+			}
+			if c.works(t, policyToken(t, less)) {
+				t.Error("nothing is missing without it")
+			}
+		})
+	}
+}
+
+// deployWith has a worker with a token deploy the sample.
+func deployWith(t *testing.T, token string) (*world, *sent, record) {
+	t.Helper()
+	w := newWorld(t, worldOptions{env: []string{"NOMAD_TOKEN=" + token}})
+	w.start()
+	s := w.send(image(t, "rights", pushHello(t, "rights", "1"), "1"))
+	return w, s, w.settled(s, 3*time.Minute)
+}
+
+func canDeploy(t *testing.T, token string) bool {
+	_, _, r := deployWith(t, token)
+	if r.Status == "failed" && r.Reason != "nomad_auth" {
+		t.Errorf("the deployment failed with %s: %s", r.Reason, r.Message)
+	}
+	return r.Status == "succeeded"
+}
+
+func canShowOutput(t *testing.T, token string) bool {
+	w, s, r := deployWith(t, token)
+	if r.Status != "succeeded" {
+		t.Errorf("the deployment failed with %s: %s", r.Reason, r.Message)
+	}
+	return strings.Contains(w.logText(s), "hello dev starts on port")
+}
+
+// canDestroyChildren destroys a parameterized job that has been dispatched.
+func canDestroyChildren(t *testing.T, token string) bool {
+	job := newJob(t, "parent")
+	registerHCL(t, `job "`+job+`" {
+  type        = "batch"
+  datacenters = ["dc1"]
+  parameterized {}
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+      config {
+        command = "`+shared.bed.Tools.BusyBox+`"
+        args    = ["sleep", "600"]
+      }
+      resources {
+        cpu    = 20
+        memory = 16
+      }
+    }
+  }
+}`)
+	res, _, err := shared.nomad.Jobs().Dispatch(job, nil, nil, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _, _ = shared.nomad.Jobs().Deregister(res.DispatchedJobID, true, nil) })
+	w := newWorld(t, worldOptions{env: []string{"NOMAD_TOKEN=" + token}})
+	w.start()
+	w.settled(w.send(destroy("delete", params{"jobId": job, "serviceId": "srv-1"})), 2*time.Minute)
+	return !jobExists(t, res.DispatchedJobID)
+}
+
+func canReadNodes(t *testing.T, token string) bool {
+	client, err := nomad.New(nomad.Options{Address: shared.bed.Nomad.Addr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	info, err := client.Info(brief(t), tasks.Cluster{Address: shared.bed.Nomad.Addr(), Token: tasks.Secret(token)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Version != ""
+}
