@@ -9,13 +9,17 @@ import (
 	"encoding/base64"
 	bigendian "encoding/binary"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io"
 	"iter"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,19 +52,25 @@ func layerFiles(t *testing.T, layer v1.Layer) iter.Seq[*tar.Header] {
 	}
 }
 
-// tlsServer is a git address whose certificate nobody has signed.
-func tlsServer(t *testing.T) string {
+// tlsServer is the address of a repository that does not exist, and the file of
+// the certificate that one must trust to hear so.
+func tlsServer(t *testing.T) (address, certificate string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	return server.URL + "/acme/app.git"
+	certificate = filepath.Join(t.TempDir(), "ca.crt")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(certificate, text, 0o644); err != nil { //nolint:gosec // read by the container's user
+		t.Fatal(err)
+	}
+	return server.URL + "/acme/app.git", certificate
 }
 
 // runContainer runs a command in a container of an image on the host's network
-// and returns its exit code and what it said.
-func runContainer(t *testing.T, image string, argv []string) (code int, out string) {
+// and returns its exit code and what it said. A bind is HOST:CONTAINER.
+func runContainer(t *testing.T, image string, argv []string, binds ...string) (code int, out string) {
 	t.Helper()
 	d := newEngine()
 	d.call(t, http.MethodPost, "/images/create?fromImage="+url.QueryEscape(image), nil, nil)
@@ -68,7 +78,7 @@ func runContainer(t *testing.T, image string, argv []string) (code int, out stri
 		ID string `json:"Id"`
 	}
 	d.call(t, http.MethodPost, "/containers/create", map[string]any{
-		"Image": image, "Entrypoint": argv[:1], "Cmd": argv[1:], "HostConfig": map[string]any{"NetworkMode": "host"},
+		"Image": image, "Entrypoint": argv[:1], "Cmd": argv[1:], "HostConfig": map[string]any{"NetworkMode": "host", "Binds": binds},
 	}, &made)
 	t.Cleanup(func() { d.call(t, http.MethodDelete, "/containers/"+made.ID+"?force=1", nil, nil) })
 	d.call(t, http.MethodPost, "/containers/"+made.ID+"/start", nil, nil)

@@ -34,7 +34,9 @@ var shipped struct {
 func shippedImages(t *testing.T) (plain, cli string) {
 	t.Helper()
 	// The build outlives the test that happened to ask first.
-	shipped.once.Do(func() { shipped.plain, shipped.cli, shipped.err = buildImages(context.WithoutCancel(t.Context()), t.TempDir()) })
+	shipped.once.Do(func() {
+		shipped.plain, shipped.cli, shipped.err = buildImages(context.WithoutCancel(t.Context()), t.TempDir())
+	})
 	if shipped.err != nil {
 		t.Fatal(shipped.err)
 	}
@@ -220,25 +222,28 @@ func TestShippedImageHasWhatItNeedsAndNoMore(t *testing.T) {
 func TestShippedProgramsRun(t *testing.T) {
 	t.Parallel()
 	plain, cli := shippedImages(t)
-	https := tlsServer(t)
+	https, certificate := tlsServer(t)
+	trusted := certificate + ":/etc/ssl/certs/ca-certificates.crt:ro"
 	for _, c := range []struct {
 		name, image string
 		argv        []string
 		code        int
 		want        string
+		binds       []string
 	}{
-		{"dispatchd", plain, []string{"/dispatchd", "version"}, 0, "v0.0.0-e2e"},
-		{"git", plain, []string{"git", "--version"}, 0, "git version 2."},
-		{"git makes a repository", plain, []string{"git", "init", "--template=", "/tmp/r"}, 0, "Initialized empty Git repository"},
-		{"git speaks https and checks certificates", plain, []string{"git", "ls-remote", https}, 128, "certificate verification failed"},
-		{"ssh", plain, []string{"ssh", "-V"}, 0, "OpenSSH"},
-		{"ssh knows its user", plain, []string{"ssh", "-G", "host"}, 0, "user dispatchd"},
-		{"the docker client", cli, []string{"docker", "--version"}, 0, "Docker version"},
-		{"dispatchd beside it", cli, []string{"/dispatchd", "version"}, 0, "v0.0.0-e2e"},
+		{"dispatchd", plain, []string{"/dispatchd", "version"}, 0, "v0.0.0-e2e", nil},
+		{"git", plain, []string{"git", "--version"}, 0, "git version 2.", nil},
+		{"git makes a repository", plain, []string{"git", "init", "--template=", "/tmp/r"}, 0, "Initialized empty Git repository", nil},
+		{"git speaks https and checks certificates", plain, []string{"git", "ls-remote", https}, 128, "certificate verification failed", nil},
+		{"git trusts the image's certificates", plain, []string{"git", "ls-remote", https}, 128, "not found", []string{trusted}},
+		{"ssh", plain, []string{"ssh", "-V"}, 0, "OpenSSH", nil},
+		{"ssh knows its user", plain, []string{"ssh", "-G", "host"}, 0, "user dispatchd", nil},
+		{"the docker client", cli, []string{"docker", "--version"}, 0, "Docker version", nil},
+		{"dispatchd beside it", cli, []string{"/dispatchd", "version"}, 0, "v0.0.0-e2e", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			code, out := runContainer(t, c.image, c.argv)
+			code, out := runContainer(t, c.image, c.argv, c.binds...)
 			if code != c.code || !strings.Contains(out, c.want) {
 				t.Errorf("%q ended with %d, want %d and %q in:\n%s", c.argv, code, c.code, c.want, out)
 			}

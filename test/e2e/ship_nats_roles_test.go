@@ -102,7 +102,9 @@ func (b *busUnderRights) stream(name string) jetstream.Stream {
 	return stream
 }
 
-func (b *busUnderRights) messages(stream string) uint64 { return b.stream(stream).CachedInfo().State.Msgs }
+func (b *busUnderRights) messages(stream string) uint64 {
+	return b.stream(stream).CachedInfo().State.Msgs
+}
 
 // held is a registry that answers nothing until it is released.
 type held struct {

@@ -9,8 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,10 +16,8 @@ import (
 	"github.com/hashicorp/nomad/api"
 	"github.com/nats-io/nats.go"
 
-	"github.com/dispatchd/dispatchd/internal/nomad"
 	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
-	"github.com/dispatchd/dispatchd/test/testbed"
 )
 
 // The files that operators start from.
@@ -213,82 +209,6 @@ func (p *platform) settings(items map[string]string) {
 	}
 }
 
-// startBuildkitd runs its job and returns the socket.
-func startBuildkitd(t *testing.T, driver string) string {
-	t.Helper()
-	// Socket paths are short, and a test's directory is not.
-	dir, err := os.MkdirTemp(shared.bed.SlotDir(), "bk")
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(dir, "buildkitd.sock")
-	if driver == "docker" && !mayPrivilege(t) {
-		t.Log("this host gives no container all privileges: buildkitd runs from its file as a program, and dispatchd in a container")
-		driver = "raw_exec"
-	}
-	v := vars{
-		"driver": driver, "socket_dir": dir, "cache_dir": filepath.Join(dir, "cache"), "program": shared.bed.Tools.BuildKitd, "memory": "1024", "cpu": "500",
-		"insecure_registries": `["` + shared.bed.Registry.Addr() + `"]`, "network_mode": "host",
-	}
-	if driver == "docker" {
-		v["image"] = buildkitImage(t)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	job := newName("buildkitd")
-	runJob(t, buildkitdJob, job, v)
-	var said []byte
-	eventually(t, patience, "buildkitd of the job answers", func() bool {
-		said, err = exec.CommandContext(brief(t), shared.bed.Tools.BuildCtl, "--addr", "unix://"+socket, "debug", "workers", "-v").CombinedOutput()
-		return err == nil
-	})
-	for _, want := range []string{"Maximum used space:", "Minimum free space:"} {
-		if !strings.Contains(string(said), want) {
-			t.Errorf("buildkitd's rules have no %q:\n%s", want, said)
-		}
-	}
-	return socket
-}
-
-// mayPrivilege reports whether this host has every capability, as a privileged
-// container must: one that is a container or a sandbox itself may lack some.
-func mayPrivilege(t *testing.T) bool {
-	t.Helper()
-	bounds := regexp.MustCompile(`CapBnd:\s*(\w+)`).FindStringSubmatch(readFile(t, "/proc/self/status"))
-	last, err := strconv.Atoi(strings.TrimSpace(readFile(t, "/proc/sys/kernel/cap_last_cap")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	has, err := strconv.ParseUint(bounds[1], 16, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return has == 1<<(last+1)-1
-}
-
-// buildkitImage is buildkitd with runc on Debian.
-func buildkitImage(t *testing.T) string {
-	t.Helper()
-	debian, err := shared.bed.PushDebian(t.Context(), testbed.Options{Log: os.Stderr}, builder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	text := "FROM " + debian + "\nCOPY --from=programs buildkitd buildctl /usr/bin/\nENTRYPOINT [\"buildkitd\"]\n"
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ref, err := shared.bed.BuildImage(t.Context(), testbed.ImageBuild{
-		Context: dir, Dockerfile: "Dockerfile", Repository: "base/buildkit",
-		Contexts: map[string]string{"programs": filepath.Dir(shared.bed.Tools.BuildKitd)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ref
-}
-
 // wantAnswers asks every worker on the port of its service.
 func (p *platform) wantAnswers() {
 	p.t.Helper()
@@ -319,119 +239,4 @@ func (p *platform) wantUser(user string) {
 			p.t.Errorf("a worker's container is %+v, want the user %s, a read-only root and no privileges", container, user)
 		}
 	}
-}
-
-// policyToken makes a token with a policy.
-func policyToken(t *testing.T, rules string) string {
-	t.Helper()
-	name := newName("dispatchd")
-	if _, err := shared.nomad.ACLPolicies().Upsert(&api.ACLPolicy{Name: name, Rules: rules}, nil); err != nil {
-		t.Fatal(err)
-	}
-	token, _, err := shared.nomad.ACLTokens().Create(&api.ACLToken{Name: name, Type: "client", Policies: []string{name}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token.SecretID
-}
-
-// TestNomadPolicyIsTheLeast takes one right after the other away, and sees what
-// is missing then.
-func TestNomadPolicyIsTheLeast(t *testing.T) {
-	t.Parallel()
-	text := readFile(t, policyFile)
-	for _, c := range []struct {
-		line  string
-		works func(t *testing.T, token string) bool
-	}{
-		{`    "submit-job", .*\n`, canDeploy},
-		{`    "read-job", .*\n`, canDeploy},
-		{`    "list-jobs", .*\n`, canDestroyChildren},
-		{`    "read-logs", .*\n`, canShowOutput},
-		{`(?s)node \{.*\}`, canReadNodes},
-	} {
-		t.Run(strings.Fields(c.line)[0], func(t *testing.T) {
-			t.Parallel()
-			less := regexp.MustCompile(c.line).ReplaceAllString(text, "")
-			if less == text {
-				t.Fatal("the policy does not have the line")
-			}
-			if !c.works(t, policyToken(t, text)) {
-				t.Error("the whole policy does not suffice")
-			}
-			if c.works(t, policyToken(t, less)) {
-				t.Error("nothing is missing without it")
-			}
-		})
-	}
-}
-
-// deployWith has a worker with a token deploy the sample.
-func deployWith(t *testing.T, token string) (*world, *sent, record) {
-	t.Helper()
-	w := newWorld(t, worldOptions{env: []string{"NOMAD_TOKEN=" + token}})
-	w.start()
-	s := w.send(image(t, "rights", pushHello(t, "rights", "1"), "1"))
-	return w, s, w.settled(s, 3*time.Minute)
-}
-
-func canDeploy(t *testing.T, token string) bool {
-	_, _, r := deployWith(t, token)
-	if r.Status == "failed" && r.Reason != "nomad_auth" {
-		t.Errorf("the deployment failed with %s: %s", r.Reason, r.Message)
-	}
-	return r.Status == "succeeded"
-}
-
-func canShowOutput(t *testing.T, token string) bool {
-	w, s, r := deployWith(t, token)
-	if r.Status != "succeeded" {
-		t.Errorf("the deployment failed with %s: %s", r.Reason, r.Message)
-	}
-	return strings.Contains(w.logText(s), "hello dev starts on port")
-}
-
-// canDestroyChildren destroys a parameterized job that has been dispatched.
-func canDestroyChildren(t *testing.T, token string) bool {
-	job := newJob(t, "parent")
-	registerHCL(t, `job "`+job+`" {
-  type        = "batch"
-  datacenters = ["dc1"]
-  parameterized {}
-  group "g" {
-    task "t" {
-      driver = "raw_exec"
-      config {
-        command = "`+shared.bed.Tools.BusyBox+`"
-        args    = ["sleep", "600"]
-      }
-      resources {
-        cpu    = 20
-        memory = 16
-      }
-    }
-  }
-}`)
-	res, _, err := shared.nomad.Jobs().Dispatch(job, nil, nil, "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _, _, _ = shared.nomad.Jobs().Deregister(res.DispatchedJobID, true, nil) })
-	w := newWorld(t, worldOptions{env: []string{"NOMAD_TOKEN=" + token}})
-	w.start()
-	w.settled(w.send(destroy("delete", params{"jobId": job, "serviceId": "srv-1"})), 2*time.Minute)
-	return !jobExists(t, res.DispatchedJobID)
-}
-
-func canReadNodes(t *testing.T, token string) bool {
-	client, err := nomad.New(nomad.Options{Address: shared.bed.Nomad.Addr()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	info, err := client.Info(brief(t), tasks.Cluster{Address: shared.bed.Nomad.Addr(), Token: tasks.Secret(token)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info.Version != ""
 }
