@@ -17,8 +17,7 @@ import (
 // startBuildkitd runs its job and returns the socket.
 func startBuildkitd(t *testing.T, driver string) string {
 	t.Helper()
-	// Socket paths are short, and a test's directory is not.
-	dir, err := os.MkdirTemp(shared.bed.SlotDir(), "bk")
+	dir, err := os.MkdirTemp(shared.bed.SlotDir(), "bk") //nolint:usetesting // a socket's path is short, and a test's directory is not
 	if err != nil {
 		t.Fatal(err)
 	}

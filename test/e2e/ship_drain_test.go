@@ -38,7 +38,7 @@ func TestRollingRestartsLoseNothing(t *testing.T) {
 	w := newWorld(t, worldOptions{env: []string{github(source)}})
 	source.private("acme/app", gitToken, running(t, "1", slowBuild(w, "2")))
 	p := &platform{t: t, world: w, job: newName("rolling")}
-	p.settings(workerSettings(w, source))
+	p.settings(workerSettings(w))
 	round := func(n int) vars {
 		return vars{
 			"driver": "raw_exec", "program": shared.binary, "settings": "nomad/jobs/" + p.job, "memory": "128", "disk": "512",
@@ -68,13 +68,14 @@ func TestRollingRestartsLoseNothing(t *testing.T) {
 	}
 }
 
-// workerSettings are the world's environment as a Nomad variable.
-func workerSettings(w *world, source *provider) map[string]string {
+// workerSettings are what a worker on Nomad needs of the world's environment, as
+// the items of a Nomad variable.
+func workerSettings(w *world) map[string]string {
 	items := map[string]string{}
-	for _, entry := range withEnv(w.env, github(source)) {
+	for _, entry := range w.env {
 		name, value, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "NATS_") || strings.HasPrefix(name, "NOMAD_") || strings.HasPrefix(name, "REGISTRY_") ||
-			slices.Contains([]string{"BUILDKIT_HOST", "DISPATCHD_REGISTRY", "DISPATCHD_GITHUB_URL"}, name) {
+		ours := strings.HasPrefix(name, "NATS_") || strings.HasPrefix(name, "NOMAD_") || strings.HasPrefix(name, "REGISTRY_")
+		if ours || slices.Contains([]string{"BUILDKIT_HOST", "DISPATCHD_REGISTRY", "DISPATCHD_GITHUB_URL"}, name) {
 			items[name] = value
 		}
 	}

@@ -162,6 +162,24 @@ func TestShippedJobsDeployOnNomad(t *testing.T) {
 	}
 }
 
+// TestShippedDispatchJobRunsTheImage dispatches a task to the file for backends
+// that dispatch, with the image.
+func TestShippedDispatchJobRunsTheImage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldOptions{})
+	p := &platform{t: t, world: w, job: newName("legacy")}
+	p.settings(workerSettings(w))
+	plain, _ := shippedImages(t)
+	runJob(t, legacyJob, p.job, vars{"image": plain, "settings": "nomad/jobs/" + p.job, "network_mode": "host", "disk": "256", "memory": "128"})
+	k := image(t, "dispatched", pushHello(t, "by-the-image", "1"), "1")
+	id := dispatch(t, p.job, k)
+	k.id = id[strings.LastIndex(id, "/")+1:]
+	if code := exitCode(t, id); code != 0 {
+		t.Errorf("Nomad sees exit code %d, want 0:\n%s", code, jobLogs(t, id))
+	}
+	w.succeeded(w.expect(k), 10*time.Second)
+}
+
 // platform is a Nomad with both jobs, and a world of tasks.
 type platform struct {
 	t     *testing.T
