@@ -48,7 +48,23 @@ func startBuildkitd(t *testing.T, driver string) string {
 			t.Errorf("buildkitd's rules have no %q:\n%s", want, said)
 		}
 	}
+	wantRefused(t, socket, "not an allowed gateway source", "--frontend", "gateway.v0", "--opt", "source=registry.example/frontend")
+	wantRefused(t, socket, "security.insecure is not allowed", "--frontend", "dockerfile.v0", "--allow", "security.insecure")
 	return socket
+}
+
+// wantRefused asks for a build that the daemon's configuration does not allow.
+func wantRefused(t *testing.T, socket, why string, args ...string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nCOPY Dockerfile /\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{"--addr", "unix://" + socket, "build", "--local", "context=" + dir, "--local", "dockerfile=" + dir}, args...)
+	out, err := exec.CommandContext(brief(t), shared.bed.Tools.BuildCtl, args...).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), why) {
+		t.Errorf("buildctl %q: %v, want %q in:\n%s", args, err, why, out)
+	}
 }
 
 // mayPrivilege reports whether this host has every capability, as a privileged
