@@ -104,19 +104,20 @@ func stripped(ctx context.Context, path string) error {
 	return nil
 }
 
-// goImage is the Debian image with this machine's Go.
+// goImage is the Debian image with this machine's Go and with the certificates
+// that this machine trusts: its way to Go's modules may lead through a proxy.
 func goImage(ctx context.Context, dir, debian string) (string, error) {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return "", fmt.Errorf("look for Go: %w", err)
 	}
-	text := "FROM " + debian + "\nCOPY --from=go / /usr/local/go\n"
+	text := "FROM " + debian + "\nCOPY --from=go / /usr/local/go\nCOPY --from=certificates ca-certificates.crt /etc/ssl/certs/\n"
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600); err != nil {
 		return "", err
 	}
 	return shared.bed.BuildImage(ctx, testbed.ImageBuild{
 		Context: dir, Dockerfile: "Dockerfile", Repository: "base/go",
-		Contexts: map[string]string{"go": strings.TrimSpace(string(root))},
+		Contexts: map[string]string{"go": strings.TrimSpace(string(root)), "certificates": "/etc/ssl/certs"},
 	})
 }
 
