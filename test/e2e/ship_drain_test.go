@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // fewRestarts are enough for every run; DISPATCHD_E2E_RESTARTS=20 is what an
@@ -247,21 +249,50 @@ type told struct {
 // header names, or by the id in their subject.
 func (w *world) perTask(stream string, filter ...string) map[string][]told {
 	w.t.Helper()
+	consumer, err := w.js.OrderedConsumer(brief(w.t), stream, jetstream.OrderedConsumerConfig{FilterSubjects: filter})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	info, err := consumer.Info(brief(w.t))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	// Thousands of messages: they are not asked for one by one.
+	messages, err := consumer.Messages()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer messages.Stop()
 	all := map[string][]told{}
-	for _, m := range w.all(stream, filter...) {
-		tokens := strings.Split(m.subject, ".")
-		id := m.header.Get("Dispatch-Task-Id")
-		switch tokens[0] {
-		case "dispatch":
-			id = tokens[2]
-		case "build":
-			id = tokens[len(tokens)-1]
+	for range info.NumPending {
+		msg, err := messages.Next(jetstream.NextMaxWait(10 * time.Second))
+		if err != nil {
+			w.t.Fatalf("read %s: %v", stream, err)
 		}
-		var about struct {
-			Worker string `json:"worker"`
-		}
-		_ = json.Unmarshal([]byte(m.body), &about)
-		all[id] = append(all[id], told{m.subject, m.at, about.Worker})
+		id, about := w.read(msg)
+		all[id] = append(all[id], about)
 	}
 	return all
+}
+
+func (w *world) read(msg jetstream.Msg) (id string, about told) {
+	w.t.Helper()
+	meta, err := msg.Metadata()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	about = told{kind: strings.TrimPrefix(msg.Subject(), w.subject("")), at: meta.Timestamp}
+	tokens := strings.Split(about.kind, ".")
+	switch id = msg.Headers().Get("Dispatch-Task-Id"); tokens[0] {
+	case "dispatch":
+		id = tokens[2]
+	case "build":
+		id = tokens[len(tokens)-1]
+	}
+	var event struct {
+		Worker string `json:"worker"`
+	}
+	_ = json.Unmarshal(msg.Data(), &event)
+	about.worker = event.Worker
+	return id, about
 }
