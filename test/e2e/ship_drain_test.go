@@ -76,7 +76,7 @@ func workerSettings(w *world) map[string]string {
 	for _, entry := range w.env {
 		name, value, _ := strings.Cut(entry, "=")
 		ours := strings.HasPrefix(name, "NATS_") || strings.HasPrefix(name, "NOMAD_") || strings.HasPrefix(name, "REGISTRY_")
-		if ours || slices.Contains([]string{"BUILDKIT_HOST", "DISPATCHD_REGISTRY", "DISPATCHD_GITHUB_URL"}, name) {
+		if ours || slices.Contains([]string{"BUILDKIT_HOST", "DISPATCHD_REGISTRY", "DISPATCHD_GITHUB_URL", "DISPATCHD_GITHUB_SSH_URL", "DISPATCHD_GIT_KNOWN_HOSTS"}, name) {
 			items[name] = value
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -163,21 +164,39 @@ func TestShippedJobsDeployOnNomad(t *testing.T) {
 }
 
 // TestShippedDispatchJobRunsTheImage dispatches a task to the file for backends
-// that dispatch, with the image.
+// that dispatch, with the image. What it clones needs a deploy key, a submodule
+// and LFS, and the image has neither a shell nor git's scripts nor git-lfs.
 func TestShippedDispatchJobRunsTheImage(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, worldOptions{})
+	s, env, k := appOfParts(t)
+	// The container's user reads it.
+	if err := os.Chmod(s.hosts, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// The image's user may use the socket that this job makes, not the bed's.
+	socket := startBuildkitd(t, "raw_exec")
+	w := newWorld(t, worldOptions{env: append(env, "BUILDKIT_HOST=unix://"+socket)})
 	p := &platform{t: t, world: w, job: newName("legacy")}
 	p.settings(workerSettings(w))
 	plain, _ := shippedImages(t)
-	runJob(t, legacyJob, p.job, vars{"image": plain, "settings": "nomad/jobs/" + p.job, "network_mode": "host", "disk": "256", "memory": "128"})
-	k := image(t, "dispatched", pushHello(t, "by-the-image", "1"), "1")
+	runJob(t, legacyJob, p.job, vars{
+		"image": plain, "settings": "nomad/jobs/" + p.job, "network_mode": "host", "disk": "256", "memory": "128",
+		"volumes": fmt.Sprintf("[%q, %q]", s.hosts+":"+s.hosts, filepath.Dir(socket)+":"+filepath.Dir(socket)),
+	})
 	id := dispatch(t, p.job, k)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(jobLogs(t, id))
+		}
+	})
 	k.id = id[strings.LastIndex(id, "/")+1:]
 	if code := exitCode(t, id); code != 0 {
-		t.Errorf("Nomad sees exit code %d, want 0:\n%s", code, jobLogs(t, id))
+		t.Errorf("Nomad sees exit code %d, want 0", code)
 	}
 	w.succeeded(w.expect(k), 10*time.Second)
+	if got, want := answer(t, k.job()), "hello from 1\n"; got != want {
+		t.Errorf("the app answers %q, want %q", got, want)
+	}
 }
 
 // platform is a Nomad with both jobs, and a world of tasks.
