@@ -167,12 +167,15 @@ func (b *busUnderRights) connect(inbox string) (*nats.Conn, jetstream.JetStream)
 	return nc, js
 }
 
-// publishAsBackend puts a task into the queue and waits for the answer.
+// publishAsBackend puts a task into the queue and cancels it.
 func (b *busUnderRights) publishAsBackend() {
 	_, js := b.connect("_INBOX.backend")
 	k := noop("published")
 	if _, err := js.Publish(brief(b.t), b.subject(k.subject()), k.body(b.t)); err == nil && b.messages("DISPATCH_TASKS") != 1 {
 		b.t.Error("the queue does not have the task")
+	}
+	if _, err := js.Publish(brief(b.t), b.subject("dispatch.cancel."+k.id), nil); err == nil && b.messages("DISPATCH_EVENTS") != 1 {
+		b.t.Error("the records do not have the cancel")
 	}
 }
 

@@ -209,8 +209,8 @@ type platform struct {
 func newPlatform(t *testing.T, driver string) *platform {
 	t.Helper()
 	source := newSource(t, running(t, "1", "echo built on a job of its own"))
-	// The backend's stream has another name here.
-	text := strings.ReplaceAll(readFile(t, permissionsFile), "BUILD_LOGS", "BACKEND_LOGS")
+	// The backend's streams have other names here.
+	text := strings.NewReplacer("BUILD_LOGS", "BACKEND_LOGS", "DEPLOYMENTS", "BACKEND_DEPLOYMENTS").Replace(readFile(t, permissionsFile))
 	server, seeds := serverWithRights(t, text)
 	w := newWorld(t, worldOptions{server: server.ClientURL(), login: []nats.Option{admin()}, noPrefix: true})
 	if err := queue.EnsureService(brief(t), w.nc, w.js, queue.Topology{Replicas: 1}); err != nil {
