@@ -10,7 +10,7 @@ GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAG
 LINT     := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit fuzz e2e lint vet fmt bench size cover demo clean tools
+.PHONY: help build test unit fuzz e2e lint vet fmt bench size cover demo image clean tools
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,10 @@ cover: ## coverage of internal/ by the unit tests
 demo: build ## a repository becomes a healthy Nomad job, on this machine (YES=1, KEEP=1)
 	@$(GO) build -tags $(TAGS) -o $(BIN)/demo ./test/demo
 	@$(BIN)/demo
+
+TARGET ?= dispatchd
+image: ## the container image (TARGET=docker-cli for the one with the docker client)
+	docker build -f deploy/docker/Dockerfile --target $(TARGET) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t $(TARGET):$(VERSION) .
 
 clean: ## remove what was built here
 	rm -rf $(BIN) coverage.out

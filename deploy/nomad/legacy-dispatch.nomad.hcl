@@ -71,6 +71,12 @@ variable "volumes" {
   description = "Docker's mounts; [\"/run/buildkit:/run/buildkit\"] where BUILDKIT_HOST is the client's socket."
 }
 
+variable "groups" {
+  type        = list(string)
+  default     = []
+  description = "More groups of dispatchd's user in the container, such as that of buildkitd's socket."
+}
+
 variable "restarts" {
   type        = number
   default     = 1
@@ -146,6 +152,7 @@ job "dispatchd" {
           args         = ["run-once"]
           network_mode = var.network_mode
           volumes      = var.volumes
+          group_add    = var.groups
         }
       }
 

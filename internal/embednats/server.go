@@ -34,6 +34,9 @@ type Options struct {
 	SyncAlways bool
 	// MaxPayload limits a message's bytes; 0 means the server's 1 MiB.
 	MaxPayload int32
+	// ConfigFile is a configuration file of the server's, of which everything
+	// holds but the address and the store; then Users and TLS must be empty.
+	ConfigFile string
 }
 
 // Server is a running NATS server, or one that was stopped. It is safe for
@@ -143,11 +146,15 @@ func (s *Server) serverOptions() (*server.Options, error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	o := &server.Options{
-		Host: s.opts.Host, Port: port, NoSigs: true,
-		JetStream: true, StoreDir: s.opts.StoreDir, SyncAlways: s.opts.SyncAlways,
-		MaxPayload: s.opts.MaxPayload,
+	o := &server.Options{}
+	if s.opts.ConfigFile != "" {
+		if err := o.ProcessConfigFile(s.opts.ConfigFile); err != nil {
+			return nil, fmt.Errorf("read %s: %w", s.opts.ConfigFile, err)
+		}
 	}
+	o.Host, o.Port, o.NoSigs = s.opts.Host, port, true
+	o.JetStream, o.StoreDir, o.SyncAlways = true, s.opts.StoreDir, s.opts.SyncAlways
+	o.MaxPayload = s.opts.MaxPayload
 	for _, u := range s.opts.Users {
 		u.addTo(o)
 	}

@@ -3,6 +3,8 @@ package embednats_test
 import (
 	"context"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +111,22 @@ func TestUsersAreLimited(t *testing.T) {
 	}
 }
 
+// TestConfigFileHolds lets in whom the file names, on the address of the options.
+func TestConfigFileHolds(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	text := "listen: 127.0.0.1:1\nauthorization { users: [ {user: u, password: p} ] }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := natstest.RunWith(t, embednats.Options{ConfigFile: file})
+	if nc, err := nats.Connect(s.ClientURL()); err == nil {
+		nc.Close()
+		t.Error("connected without a user")
+	}
+	connect(t, s.ClientURL(), nats.UserInfo("u", "p"))
+}
+
 func TestStartSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -125,6 +143,7 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		{"no store", embednats.Options{}, "start NATS server: no StoreDir given"},
 		{"the port is taken", embednats.Options{StoreDir: t.TempDir(), Port: port}, "address already in use"},
 		{"the store is no directory", embednats.Options{StoreDir: "/dev/null"}, "/dev/null"},
+		{"no configuration file", embednats.Options{StoreDir: t.TempDir(), ConfigFile: "/none.conf"}, "/none.conf"},
 		{"no certificate", embednats.Options{StoreDir: t.TempDir(), TLS: &embednats.TLS{Cert: "/none"}}, "load certificate"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -40,10 +40,11 @@ func newOverSSH(t *testing.T, p *provider, repositories ...string) *overSSH {
 	return &overSSH{SSH: s, key: key, hosts: hosts}
 }
 
-// TestDeployKeyBringsSubmodulesAndLFS: the app's program lies in LFS,
-// and the build wants a file of a submodule.
-func TestDeployKeyBringsSubmodulesAndLFS(t *testing.T) {
-	t.Parallel()
+// appOfParts is a repository whose program lies in LFS and whose build wants a
+// file of a submodule, with the key that reads both, a worker's settings for it
+// and the task.
+func appOfParts(t *testing.T) (s *overSSH, env []string, k task) {
+	t.Helper()
 	source := newProvider(t)
 	source.private("acme/lib", gitToken, map[string]string{"present": "yes\n"})
 	lib := source.commit("acme/lib", map[string]string{"present": "yes\n", "second": "\n"})
@@ -56,17 +57,26 @@ func TestDeployKeyBringsSubmodulesAndLFS(t *testing.T) {
 	if _, err := source.Commit(t.Context(), "acme/app", gittest.Commit{Message: "App", Files: files, Modules: map[string]string{"lib": lib}}); err != nil {
 		t.Fatal(err)
 	}
-	s := newOverSSH(t, source, "acme/app", "acme/lib")
+	s = newOverSSH(t, source, "acme/app", "acme/lib")
 	// The base64 of x-access-token:git-token-of-the-test.
 	header := `{"Authorization":"Basic eC1hY2Nlc3MtdG9rZW46Z2l0LXRva2VuLW9mLXRoZS10ZXN0"}`
 	if err := s.AnswerLFS(`{"href":"` + source.url + `/acme/app.git/info/lfs","header":` + header + `}`); err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, worldOptions{env: []string{github(source), "DISPATCHD_GITHUB_SSH_URL=" + s.URL, "DISPATCHD_GIT_KNOWN_HOSTS=" + s.hosts}})
-	k := repository(t, "deploy-key", "acme/app").with(params{
+	k = repository(t, "deploy-key", "acme/app").with(params{
 		"gitPass": s.key,
 		"build":   params{"builder": "csdocker", "buildArgs": params{"BUILDKIT_CONTEXT_KEEP_GIT_DIR": "1"}},
-	}).dispatched()
+	})
+	return s, []string{github(source), "DISPATCHD_GITHUB_SSH_URL=" + s.URL, "DISPATCHD_GIT_KNOWN_HOSTS=" + s.hosts}, k
+}
+
+// TestDeployKeyBringsSubmodulesAndLFS: the app's program lies in LFS,
+// and the build wants a file of a submodule.
+func TestDeployKeyBringsSubmodulesAndLFS(t *testing.T) {
+	t.Parallel()
+	s, env, k := appOfParts(t)
+	w := newWorld(t, worldOptions{env: env})
+	k = k.dispatched()
 	p := w.once(k)
 	if code := p.exit(patience); code != 0 {
 		t.Fatalf("exit code %d, want 0:\n%s", code, p.err.tail(20))

@@ -59,6 +59,8 @@ plugin "docker" {
     auth {
       config = %q
     }
+    # buildkitd's container is privileged.
+    allow_privileged = true
     volumes {
       enabled = true
     }
@@ -105,6 +107,16 @@ func orDefault(value, fallback int) int {
 // writeDockerAuth writes the file from which Nomad's Docker driver takes the
 // registry's password, as an operator would set it up on each client.
 func (b *Bed) writeDockerAuth() (path string, err error) {
+	text, err := b.dockerAuth()
+	if err != nil {
+		return "", err
+	}
+	path = b.slot.path("docker-auth.json")
+	return path, os.WriteFile(path, text, 0o600)
+}
+
+// dockerAuth is a docker configuration with the registry's password.
+func (b *Bed) dockerAuth() ([]byte, error) {
 	type entry struct {
 		Auth string `json:"auth"`
 	}
@@ -112,10 +124,5 @@ func (b *Bed) writeDockerAuth() (path string, err error) {
 	if b.Registry != nil {
 		auths[b.Registry.Addr()] = entry{base64.StdEncoding.EncodeToString([]byte(b.Login.Username + ":" + b.Login.Password))}
 	}
-	text, err := json.Marshal(map[string]any{"auths": auths})
-	if err != nil {
-		return "", err
-	}
-	path = b.slot.path("docker-auth.json")
-	return path, os.WriteFile(path, text, 0o600)
+	return json.Marshal(map[string]any{"auths": auths})
 }
