@@ -57,6 +57,7 @@ waits until it is healthy, and tells the backend over NATS what happened.
 Settings are environment variables: see "dispatchd config".`,
 		Example: `  dispatchd run                 # the service
   dispatchd submit task.json    # publish a task and follow it
+  dispatchd queue               # what waits and why
   dispatchd config              # the settings in force`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -68,7 +69,7 @@ Settings are environment variables: see "dispatchd config".`,
 	root.Flags().BoolP("version", "v", false, "version for dispatchd")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newRunOnce("run-once", false), newRunOnce("dispatch", true), newSubmit(), newRender(), newSchema(), newConfig(), newVersion())
+	root.AddCommand(newRun(), newRunOnce("run-once", false), newRunOnce("dispatch", true), newSubmit(), newCancel(), newQueue(), newShow(), newWorkers(), newDLQ(), newRender(), newSchema(), newConfig(), newVersion())
 	return root
 }
 

@@ -34,6 +34,16 @@ type message struct {
 	Data     []byte
 }
 
+// answer is what the server says, or why it does not.
+type answer interface{ refusal() *jetstream.APIError }
+
+// refused is part of every answer.
+type refused struct {
+	Error *jetstream.APIError `json:"error"`
+}
+
+func (r *refused) refusal() *jetstream.APIError { return r.Error }
+
 type getRequest struct {
 	Sequence uint64 `json:"seq,omitempty"`
 	NextFor  string `json:"next_by_subj,omitempty"`
@@ -41,6 +51,7 @@ type getRequest struct {
 }
 
 type getResponse struct {
+	refused
 	Message *struct {
 		Subject  string    `json:"subject"`
 		Sequence uint64    `json:"seq"`
@@ -97,6 +108,7 @@ type infoRequest struct {
 }
 
 type infoResponse struct {
+	refused
 	State state `json:"state"`
 	Total int   `json:"total"`
 }
@@ -127,6 +139,7 @@ func (l leader) state(ctx context.Context, stream, filter string) (state, error)
 // where there is no consumer.
 func (l leader) delivered(ctx context.Context, stream, consumer string) (uint64, error) {
 	var response struct {
+		refused
 		Delivered struct {
 			Sequence uint64 `json:"stream_seq"`
 		} `json:"delivered"`
@@ -144,6 +157,7 @@ func (l leader) delivered(ctx context.Context, stream, consumer string) (uint64,
 // streamOf names the stream that keeps a subject; empty where none does.
 func (l leader) streamOf(ctx context.Context, subject string) (string, error) {
 	var response struct {
+		refused
 		Streams []string `json:"streams"`
 	}
 	request := struct {
@@ -159,7 +173,7 @@ func (l leader) streamOf(ctx context.Context, subject string) (string, error) {
 }
 
 // ask sends one request and reads the answer, or the error inside it.
-func (l leader) ask(ctx context.Context, verb string, request, response any) error {
+func (l leader) ask(ctx context.Context, verb string, request any, response answer) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var body []byte
@@ -169,21 +183,15 @@ func (l leader) ask(ctx context.Context, verb string, request, response any) err
 			return err
 		}
 	}
-	answer, err := l.nc.RequestWithContext(ctx, "$JS.API."+verb, body)
+	msg, err := l.nc.RequestWithContext(ctx, "$JS.API."+verb, body)
 	if err != nil {
 		return err
 	}
-	var refused struct {
-		Error *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(answer.Data, &refused); err != nil {
+	if err := json.Unmarshal(msg.Data, response); err != nil {
 		return fmt.Errorf("read the answer to %s: %w", verb, err)
 	}
-	if refused.Error != nil {
-		return refused.Error
-	}
-	if err := json.Unmarshal(answer.Data, response); err != nil {
-		return fmt.Errorf("read the answer to %s: %w", verb, err)
+	if refusal := response.refusal(); refusal != nil {
+		return refusal
 	}
 	return nil
 }

@@ -60,18 +60,39 @@ func (k *masker) body(raw []byte) (json.RawMessage, string) {
 		return nil, fmt.Sprintf("(%d bytes of JSON that are no object)", len(raw))
 	}
 	k.openParams(fields)
-	k.walk("", fields)
+	masked := k.walk("", fields)
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(k.walk("", fields)); err != nil {
+	if err := encoder.Encode(everywhere(redact.New(k.secrets...), masked)); err != nil {
 		return nil, fmt.Sprintf("(%d bytes of JSON that cannot be shown)", len(raw))
 	}
-	return k.everywhere(bytes.TrimSpace(out.Bytes())), ""
+	return bytes.TrimSpace(out.Bytes()), ""
 }
 
 // everywhere hides the secrets that were found wherever else they stand.
-func (k *masker) everywhere(text []byte) []byte { return redact.New(k.secrets...).Bytes(text) }
+func everywhere(hide *redact.Redactor, value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		shown := make(map[string]any, len(v))
+		for key, below := range v {
+			shown[hide.String(key)] = everywhere(hide, below)
+		}
+		return shown
+	case []any:
+		for i := range v {
+			v[i] = everywhere(hide, v[i])
+		}
+		return v
+	case string:
+		return hide.String(v)
+	case json.Number:
+		if hide.String(v.String()) != v.String() {
+			return redact.Mask
+		}
+	}
+	return value
+}
 
 // openParams puts params that came as a text in its place as an object.
 func (k *masker) openParams(fields map[string]any) {
