@@ -31,7 +31,7 @@ func (d *Desk) Masked(letter Letter) LetterView {
 	k.secrets = task.Secrets()
 	view.Body, view.Text = k.body(letter.body)
 	view.Headers = k.headers(letter.header)
-	hide := redact.New(k.secrets...)
+	hide := k.redactor()
 	view.Message = redact.CleanLine(hide.String(inText(letter.Message)))
 	if _, _, err := d.newRequest(Requeue{Letter: letter}); err != nil {
 		view.Refusal = redact.CleanLine(hide.String(err.Error()))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -64,10 +65,17 @@ func (k *masker) body(raw []byte) (json.RawMessage, string) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(everywhere(redact.New(k.secrets...), masked)); err != nil {
+	if err := encoder.Encode(everywhere(k.redactor(), masked)); err != nil {
 		return nil, fmt.Sprintf("(%d bytes of JSON that cannot be shown)", len(raw))
 	}
 	return bytes.TrimSpace(out.Bytes()), ""
+}
+
+// redactor hides what was found so far. A hostile body may repeat it often.
+func (k *masker) redactor() *redact.Redactor {
+	slices.Sort(k.secrets)
+	k.secrets = slices.Compact(k.secrets)
+	return redact.New(k.secrets...)
 }
 
 // everywhere hides the secrets that were found wherever else they stand.
@@ -218,9 +226,13 @@ func (k *masker) unreadable(raw []byte) string {
 	if !readable(raw) {
 		return fmt.Sprintf("(%d bytes that are no text)", len(raw))
 	}
-	text := strings.ToValidUTF8(string(raw), "\uFFFD")
+	text, more := clipEnd(raw)
 	text = secretForm.ReplaceAllString(text, redact.Mask)
+	for _, found := range pair.FindAllStringSubmatch(text, -1) {
+		k.secrets = append(k.secrets, strings.Trim(found[2], `\"'`))
+	}
 	text = pair.ReplaceAllString(text, "${1}"+redact.Mask)
+	text = k.cutEnd(k.redactor().String(text))
 	text = scheme.ReplaceAllString(redact.URL(text), "$1 "+redact.Mask)
 	text = blob.ReplaceAllString(text, redact.Mask)
 	lines := strings.Split(text, "\n")
@@ -228,15 +240,37 @@ func (k *masker) unreadable(raw []byte) string {
 		lines[i] = redact.CleanLine(lines[i])
 	}
 	text = strings.Join(lines, "\n")
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + fmt.Sprintf("\n(%d bytes more)", len(text)-maxText)
+	if more > 0 {
+		text += fmt.Sprintf("\n(%d bytes more)", more)
+	}
+	return text
+}
+
+// clipEnd returns the first part of a text, up to a space, and how many bytes it
+// leaves out: a piece of a word may be a piece of a secret.
+func clipEnd(raw []byte) (text string, more int) {
+	if len(raw) <= maxText {
+		return string(raw), 0
+	}
+	end := max(bytes.LastIndexAny(raw[:maxText], " \t\n,"), 0)
+	return string(raw[:end]), len(raw) - end
+}
+
+// cutEnd hides the beginning of a known secret at which a text was cut off.
+func (k *masker) cutEnd(text string) string {
+	for _, secret := range k.secrets {
+		for n := len(secret) - 1; n >= 4; n-- {
+			if before, cut := strings.CutSuffix(text, secret[:n]); cut {
+				return before + redact.Mask
+			}
+		}
 	}
 	return text
 }
 
 // headers returns the letter's headers without their secrets.
 func (k *masker) headers(header map[string][]string) map[string][]string {
-	hide := redact.New(k.secrets...)
+	hide := k.redactor()
 	shown := map[string][]string{}
 	for name, values := range header {
 		for _, value := range values {

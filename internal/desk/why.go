@@ -129,7 +129,7 @@ func (d *Desk) behindFirst(ctx context.Context, s *snapshot, p place) (Why, erro
 // waiting says what the first task of a job waits for.
 func (s *snapshot) waiting(p place) Why {
 	why := Why{State: StateRunnable}
-	room := capacityOf(s.live)
+	room := capacityOf(s.live, s.grants)
 	switch {
 	case room.Workers == 0:
 		why.Cause, why.Text = CauseNoWorker, "no worker lives: start `dispatchd run`"

@@ -146,18 +146,31 @@ type Capacity struct {
 	Free int `json:"free"`
 }
 
-func capacityOf(live []Worker) Capacity {
+// capacityOf counts slots. A worker says how many are busy with each sign of
+// life; the leases that it holds are newer.
+func capacityOf(live []Worker, grants []grant) Capacity {
 	var c Capacity
 	for _, w := range live {
 		if w.Once {
 			continue
 		}
+		busy := min(max(w.Busy, heldBy(w.ID, grants)), w.Slots)
 		c.Workers++
 		c.Slots += w.Slots
-		c.Busy += w.Busy
+		c.Busy += busy
 		if !w.Draining {
-			c.Free += max(w.Slots-w.Busy, 0)
+			c.Free += w.Slots - busy
 		}
 	}
 	return c
+}
+
+func heldBy(worker string, grants []grant) int {
+	n := 0
+	for _, g := range grants {
+		if g.Worker == worker {
+			n++
+		}
+	}
+	return n
 }
