@@ -211,3 +211,12 @@ func (f *floor) until(id string, state desk.State) desk.TaskView {
 	})
 	return view
 }
+
+// claimed waits until a worker has the task's lease and its run.
+func (f *floor) claimed(id string) {
+	f.t.Helper()
+	f.eventually(id+" is claimed", func() bool {
+		view := f.show(id)
+		return view.State == desk.StateRunning && view.Run != nil
+	})
+}

@@ -141,7 +141,7 @@ func TestALiveTaskIsNotRequeued(t *testing.T) {
 	f.ensure()
 	f.work("w1", 1, map[string]step{"runs": hang(tasks.StageBuild)})
 	f.publish("web", "runs")
-	f.until("runs", desk.StateRunning)
+	f.claimed("runs")
 	f.publish("web", "waits")
 	for id, want := range map[string]string{"runs": "has an open run with worker w1", "waits": "waits in the queue"} {
 		f.letter(id, f.topology.TaskSubject("deploy-image", "web", id), bodyOf("web", id), nil)

@@ -63,7 +63,7 @@ func TestEachTaskOfTheQueueSaysWhyItIsWhereItIs(t *testing.T) {
 	for id, want := range map[string]desk.Why{
 		"web-1": {State: desk.StateRunning, Worker: "w1", Stage: tasks.StageBuild, Text: "runs on worker w1, stage build"},
 		"web-2": {State: desk.StateBlocked, Cause: desk.CauseBehind, Behind: "web-1", Worker: "w1", Stage: tasks.StageBuild, Text: "behind task web-1 of the same job, which runs on worker w1, stage build"},
-		"new-1": {State: desk.StateRunnable, Cause: desk.CauseNoFreeSlot, Text: "no free slot: all 2 slots of 1 workers are busy"},
+		"new-1": {State: desk.StateRunnable, Cause: desk.CauseNoFreeSlot, Text: "no free slot: all 2 are busy"},
 	} {
 		if got := f.show(id).Why; got != want {
 			t.Errorf("%s: %+v, want %+v", id, got, want)
@@ -113,7 +113,7 @@ func TestAKilledWorkersTaskIsNotTakenForOneThatRuns(t *testing.T) {
 	f.ensure()
 	stop := f.work("w1", 1, map[string]step{"a": hang(tasks.StageBuild)})
 	f.publish("web", "a")
-	f.until("a", desk.StateRunning)
+	f.claimed("a")
 	// What a kill -9 leaves once the lease and the sign of life have ended.
 	stream, err := f.js.Stream(t.Context(), "KV_staging_dispatch_lease")
 	if err != nil {

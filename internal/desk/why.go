@@ -136,9 +136,9 @@ func (s *snapshot) waiting(p place) Why {
 	case p.sequence > 0 && p.sequence <= s.delivered:
 		why.Cause, why.Text = CauseRedelivery, "it was handed back while it was not its turn, and is delivered again within a minute or so"
 	case room.Free == 0:
-		why.Cause, why.Text = CauseNoFreeSlot, fmt.Sprintf("no free slot: %d of %d slots of %d workers are busy, the others are draining", room.Busy, room.Slots, room.Workers)
-		if room.Busy >= room.Slots {
-			why.Text = fmt.Sprintf("no free slot: all %d slots of %d workers are busy", room.Slots, room.Workers)
+		why.Cause, why.Text = CauseNoFreeSlot, fmt.Sprintf("no free slot: all %d are busy", room.Slots)
+		if room.Busy < room.Slots {
+			why.Text = fmt.Sprintf("no free slot: %d of %d are busy, and the workers of the others drain", room.Busy, room.Slots)
 		}
 	default:
 		why.Cause, why.Text = CauseDelivering, fmt.Sprintf("is being delivered: %d of %d slots are free", room.Free, room.Slots)
