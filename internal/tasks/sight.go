@@ -6,11 +6,11 @@ import "reflect"
 type Sight int
 
 const (
-	// SightOpen: the value is no secret by itself.
+	// SightOpen says that the value is no secret by itself.
 	SightOpen Sight = iota
-	// SightHidden: the value may hold a secret: an address, an argument, a file.
+	// SightHidden says that the value may hold a secret: an address, an argument, a file.
 	SightHidden
-	// SightSecret: the value is a secret.
+	// SightSecret says that the value is a secret.
 	SightSecret
 )
 
