@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
+	"sort"
 	"time"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
@@ -35,6 +35,14 @@ type JobRow struct {
 	Tasks  int    `json:"tasks"`
 	First  Row    `json:"first"`
 	Behind int    `json:"behind"`
+}
+
+// order is the place of the row; one whose first task has just gone has none.
+func (r *JobRow) order() uint64 {
+	if r == nil {
+		return 0
+	}
+	return r.First.sequence
 }
 
 // Row is one task of the queue. Job is the token of the job in the subject.
@@ -93,12 +101,12 @@ func (d *Desk) allRows(ctx context.Context, s *snapshot, q QueueQuery, view *Que
 		rows[i], err = d.jobRow(ctx, s, chosen[i])
 		return err
 	})
+	sort.Slice(rows, func(i, j int) bool { return rows[i].order() < rows[j].order() })
 	for _, row := range rows {
 		if row != nil {
 			view.Jobs = append(view.Jobs, *row)
 		}
 	}
-	slices.SortFunc(view.Jobs, func(a, b JobRow) int { return cmp.Compare(a.First.sequence, b.First.sequence) })
 	view.MoreJobs = len(lines) - len(chosen)
 	return err
 }
