@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -306,5 +308,44 @@ func TestTheRightsToLookSuffice(t *testing.T) {
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("%v took %s: a refusal must not be waited out", c.args, took)
 		}
+	}
+}
+
+// TestCancelWaitsForTheEnd sets the environment, so it is not parallel.
+func TestCancelWaitsForTheEnd(t *testing.T) {
+	js, topology := floor(t)
+	t.Setenv("DISPATCHD_HTTP_ADDR", "127.0.0.1:0")
+	t.Setenv("DISPATCHD_WORK_DIR", t.TempDir())
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "DEPLOYMENTS", Subjects: []string{"deployment.>", "job.destroyed"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := queue.EnsureService(t.Context(), js.Conn(), js, topology); err != nil {
+		t.Fatal(err)
+	}
+	body := `{"task":"deploy-image","params":{"jobId":"web","imageName":"nginx","deploymentId":"d1","serviceId":"s1","deploy":"noop"}}`
+	if _, err := js.Publish(t.Context(), topology.TaskSubject("deploy-image", "web", "a"), []byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	asked, err := js.Conn().SubscribeSync(topology.CancelSubject("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan int, 1)
+	go func() {
+		// The worker begins when the cancel has been asked for: the task is queued then.
+		_, _ = asked.NextMsgWithContext(ctx)
+		ran <- execute(ctx, []string{"run"}, strings.NewReader(""), io.Discard, io.Discard)
+	}()
+	code, stdout, stderr := call(t, "", "cancel", "--wait", "--why", "wrong branch", "a")
+	if want := "a: ended: failed (cancelled)"; code != 0 || !strings.Contains(stdout, want) {
+		t.Errorf("cancel --wait: %d %s%s, want %q", code, stdout, stderr, want)
+	}
+	if code, stdout, _ := call(t, "", "show", "a"); code != 0 || !strings.Contains(stdout, "wrong branch") || !strings.Contains(stdout, "ENDED") {
+		t.Errorf("show: %d\n%s", code, stdout)
+	}
+	stop()
+	if code := <-ran; code != 0 {
+		t.Errorf("run exits with %d", code)
 	}
 }

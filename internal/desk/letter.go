@@ -85,10 +85,13 @@ func (d *Desk) letter(m *message) Letter {
 	return l
 }
 
-// lettersOf reads every letter of an id, the oldest first.
+// maxLetters is how many letters of one id are read.
+const maxLetters = 200
+
+// lettersOf reads the letters of an id, the oldest first.
 func (d *Desk) lettersOf(ctx context.Context, id string) ([]Letter, error) {
 	var all []Letter
-	for from := uint64(1); ; {
+	for from := uint64(1); len(all) < maxLetters; {
 		m, err := d.leader.next(ctx, d.topology.DeadLetters(), d.topology.DeadLetterSubject(id), from)
 		if err != nil || m == nil {
 			return all, err
@@ -96,6 +99,7 @@ func (d *Desk) lettersOf(ctx context.Context, id string) ([]Letter, error) {
 		all = append(all, d.letter(m))
 		from = m.Sequence + 1
 	}
+	return all, nil
 }
 
 // Letter finds the letter of an address: ID where there is one letter of it, or

@@ -174,6 +174,21 @@ func TestARequeueWhoseAnswerWasLostMakesNoSecondRequest(t *testing.T) {
 	}
 }
 
+func TestALetterStaysWhereItsTaskCannotBePublished(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	f.ensure()
+	f.letter("a", f.topology.TaskSubject("deploy-image", "web", "a"), bodyOf("web", "a"), nil)
+	letter := f.find("a")
+	if err := f.js.DeleteStream(t.Context(), f.topology.Tasks()); err != nil {
+		t.Fatal(err)
+	}
+	if made, err := f.desk.Requeue(t.Context(), desk.Requeue{Letter: letter}); err == nil || !strings.Contains(err.Error(), "publish the task on") {
+		t.Errorf("without a work queue: %+v, %v", made, err)
+	}
+	f.find("a")
+}
+
 func TestSeveralLettersOfOneIDAreNamedBySequence(t *testing.T) {
 	t.Parallel()
 	f := newFloor(t)

@@ -32,7 +32,9 @@ func (d *Desk) Show(ctx context.Context, q ShowQuery) (TaskView, error) {
 	if err := checkID(q.ID); err != nil {
 		return view, err
 	}
-	steps := []func(context.Context, *TaskView) error{d.addOutcome, d.addRun, d.addQueued, d.addCancel, d.addLetters, d.addPlace}
+	// A worker writes the terminal record before it acknowledges the message and
+	// deletes the run: read after them, it is there where they are not.
+	steps := []func(context.Context, *TaskView) error{d.addRun, d.addQueued, d.addOutcome, d.addCancel, d.addLetters, d.addPlace}
 	for _, step := range steps {
 		if err := step(ctx, &view); err != nil {
 			return view, err
@@ -111,7 +113,7 @@ func (d *Desk) addRun(ctx context.Context, v *TaskView) error {
 		v.Task = string(run.Will.Kind)
 		v.learn(*run.Will)
 	}
-	if run.Outcome != nil && v.Outcome == nil {
+	if run.Outcome != nil {
 		v.Outcome = outcomeView(*run.Outcome, nil)
 		v.Why = Why{State: StateEnding, Worker: run.Worker, Text: "its outcome is recorded and is being said by worker " + run.Worker}
 		v.Since = &m.Time
