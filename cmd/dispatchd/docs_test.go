@@ -45,8 +45,10 @@ func TestCLIDocumentIsUpToDate(t *testing.T) {
 func TestEveryCommandHasAnExample(t *testing.T) {
 	t.Parallel()
 	for _, cmd := range newRoot(nil).Commands() {
-		if cmd.Short == "" || cmd.Example == "" {
-			t.Errorf("%s has no summary or no example", cmd.Name())
+		for _, each := range append(cmd.Commands(), cmd) {
+			if each.Short == "" || each.Example == "" {
+				t.Errorf("%s has no summary or no example", each.CommandPath())
+			}
 		}
 	}
 }
@@ -68,6 +70,14 @@ func TestExitCodesAreThoseOfTheDocument(t *testing.T) {
 		{[]string{"no-such-command"}, 2},
 		{[]string{"config", "--no-such-flag"}, 2},
 		{[]string{"config", "-o", "yaml"}, 2},
+		{[]string{"queue", "-o", "yaml"}, 2},
+		{[]string{"queue", "--limit", "0"}, 2},
+		{[]string{"show"}, 2},
+		{[]string{"show", "--lines", "-1", "a"}, 2},
+		{[]string{"cancel"}, 2},
+		{[]string{"dlq", "requeue", "--body", "x", "a", "b"}, 2},
+		{[]string{"dlq", "show", "--raw", "a"}, 1},
+		{[]string{"dlq", "drop", "a"}, 1},
 	} {
 		var out bytes.Buffer
 		if got := execute(t.Context(), c.args, strings.NewReader(""), &out, &out); got != c.want {
@@ -93,8 +103,12 @@ func commandsText(t *testing.T) string {
 	}
 	help()
 	for _, cmd := range newRoot(nil).Commands() {
-		if !cmd.Hidden {
-			help(cmd.Name())
+		if cmd.Hidden {
+			continue
+		}
+		help(cmd.Name())
+		for _, below := range cmd.Commands() {
+			help(cmd.Name(), below.Name())
 		}
 	}
 	text.WriteString("\n")

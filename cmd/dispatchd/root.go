@@ -84,6 +84,7 @@ Settings are environment variables: see "dispatchd config".`,
 		Example: `  dispatchd run                 # the service
   dispatchd submit task.json    # publish a task and follow it
   dispatchd up                  # build and deploy the app of this directory
+  dispatchd queue               # what waits and why
   dispatchd config              # the settings in force`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -95,7 +96,7 @@ Settings are environment variables: see "dispatchd config".`,
 	root.Flags().BoolP("version", "v", false, "version for dispatchd")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newRunOnce("run-once", false), newRunOnce("dispatch", true), newSubmit(), newRender(), newSchema(), newConfig(), newDoctor(), newVersion())
+	root.AddCommand(newRun(), newRunOnce("run-once", false), newRunOnce("dispatch", true), newSubmit(), newCancel(), newQueue(), newShow(), newWorkers(), newDLQ(), newRender(), newSchema(), newConfig(), newDoctor(), newVersion())
 	root.AddCommand(localCommands(open)...)
 	return root
 }

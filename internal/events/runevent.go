@@ -17,6 +17,7 @@ const (
 	EventRetry     = "retry"
 	EventOutcome   = "outcome"
 	EventDuplicate = "duplicate"
+	EventRequeued  = "requeued"
 )
 
 // RunEvent is the richer account of a task for new readers. It informs: a lost
@@ -37,6 +38,10 @@ type RunEvent struct {
 	Message string       `json:"message,omitempty"`
 	Image   string       `json:"image,omitempty"`
 	DelayMS int64        `json:"delay_ms,omitempty"`
+	// RequeuedFrom and RequeuedAs link the two ids of a dead letter that was
+	// requeued.
+	RequeuedFrom string `json:"requeued_from,omitempty"`
+	RequeuedAs   string `json:"requeued_as,omitempty"`
 
 	// traceparent is the message's header; may be empty.
 	traceparent string
@@ -47,7 +52,7 @@ func (p *Publisher) runEvent(_ context.Context, e RunEvent) {
 	if p.options.Stream == "" {
 		return
 	}
-	e.At = time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	e.At = Stamp(time.Now())
 	body, err := json.Marshal(e)
 	if err != nil {
 		return
@@ -61,3 +66,6 @@ func (p *Publisher) runEvent(_ context.Context, e RunEvent) {
 		p.options.Metrics.runEventLost()
 	}
 }
+
+// Stamp is how a run event writes a time.
+func Stamp(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000Z07:00") }

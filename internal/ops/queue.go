@@ -32,7 +32,7 @@ func NewQueueWatch(reg prometheus.Registerer, reader *queue.Reader) *QueueWatch 
 		reader: reader, err: errNotAsked,
 		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "dispatchd_queue_pending",
-			Help: "Tasks in the queue: runnable ones wait for a slot, delivered ones are with a worker or wait for their redelivery.",
+			Help: "Tasks in the queue: runnable ones wait for a slot, running ones have one, retry ones were handed back or lost their worker, blocked ones were seen to wait for another task of their job.",
 		}, []string{"state"}),
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "dispatchd_queue_oldest_pending_age_seconds",
@@ -71,7 +71,9 @@ func (w *QueueWatch) look(ctx context.Context) {
 	}
 	w.last = stats
 	w.pending.WithLabelValues("runnable").Set(float64(stats.Runnable))
-	w.pending.WithLabelValues("delivered").Set(float64(stats.Delivered))
+	w.pending.WithLabelValues("running").Set(float64(stats.Running))
+	w.pending.WithLabelValues("retry").Set(float64(stats.Retry))
+	w.pending.WithLabelValues("blocked").Set(float64(stats.Blocked))
 	w.oldest.Set(stats.OldestPending.Seconds())
 	w.letters.Set(float64(stats.DeadLetters))
 }

@@ -84,8 +84,8 @@ func status(w http.ResponseWriter, probes *Probes, watch *QueueWatch) {
 	if err != nil {
 		fmt.Fprintf(&page, "queue: unknown: %v\n", err)
 	} else {
-		fmt.Fprintf(&page, "queue: %d runnable, %d delivered, oldest waits %s, %d dead letters\n",
-			stats.Runnable, stats.Delivered, stats.OldestPending.Round(time.Second), stats.DeadLetters)
+		fmt.Fprintf(&page, "queue: %d runnable, %d running, %d waiting for a retry, %d blocked, oldest waits %s, %d dead letters\n",
+			stats.Runnable, stats.Running, stats.Retry, stats.Blocked, stats.OldestPending.Round(time.Second), stats.DeadLetters)
 	}
 	away := probes.Away()
 	if len(away) == 0 {

@@ -404,15 +404,35 @@ func TestStatsSeeWhatWaits(t *testing.T) {
 	t.Parallel()
 	topology := queue.Topology{Replicas: 1}
 	_, js, q := open(t, topology)
-	for _, id := range []string{"a", "b", "c"} {
-		publish(t, js, topology.TaskSubject("deploy-image", "web", id), body)
+	queued(t, js, topology, "web", "a", "b", "c")
+	queued(t, js, topology, "api", "d")
+	queued(t, js, topology, "new", "e", "f")
+	a, b := fetch(t, q), fetch(t, q)
+	if _, blocked := turn(t, a); blocked != nil {
+		t.Fatal(blocked)
 	}
-	fetch(t, q)
+	if _, blocked := turn(t, b); blocked == nil {
+		t.Fatal("b is not blocked")
+	}
+	_, d := fetch(t, q), fetch(t, q)
+	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim(t, runs, "a")
+	claim(t, runs, "d")
+	if err := d.Retry(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
 	stats, err := queue.NewReader(js, topology).Stats(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stats.Runnable != 2 || stats.Delivered != 1 || stats.OldestPending <= 0 || stats.DeadLetters != 0 {
-		t.Errorf("Stats() = %+v, want 2 runnable and 1 delivered", stats)
+	if stats.OldestPending <= 0 {
+		t.Errorf("the oldest waits %s", stats.OldestPending)
+	}
+	stats.OldestPending = 0
+	if want := (queue.Stats{Runnable: 2, Running: 1, Retry: 1, Blocked: 2}); stats != want {
+		t.Errorf("Stats() = %+v, want %+v", stats, want)
 	}
 }

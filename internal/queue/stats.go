@@ -12,10 +12,13 @@ import (
 // Stats is what the queue looks like from outside, from the stream itself and
 // not from what workers have picked up: it is true when no worker works, too.
 type Stats struct {
-	// Runnable counts the messages that wait for a slot; Delivered those that
-	// are with a worker or wait for their redelivery.
-	Runnable  int
-	Delivered int
+	// Runnable counts the messages that no worker has been given yet.
+	Runnable int
+	// Running counts leased jobs, Retry open runs that nobody has, and Blocked
+	// the rest of what was delivered: handed back behind another task of its job.
+	// They are counts of keys, so that 100,000 tasks cost no more than one; a task
+	// of run-once, which has a lease and no message, makes Blocked one less.
+	Running, Retry, Blocked int
 	// OldestPending is how long the oldest runnable message has waited.
 	OldestPending time.Duration
 	// DeadLetters counts the messages in the dead letters.
@@ -40,7 +43,10 @@ func (r *Reader) Stats(ctx context.Context) (Stats, error) {
 		return Stats{}, fmt.Errorf("read consumer %s: %w", consumerName, err)
 	}
 	info := consumer.CachedInfo()
-	stats := Stats{Runnable: int(info.NumPending), Delivered: info.NumAckPending}
+	stats := Stats{Runnable: int(info.NumPending)}
+	if err := r.split(ctx, &stats, info.NumAckPending); err != nil {
+		return Stats{}, err
+	}
 	if stats.Runnable > 0 {
 		if stats.OldestPending, err = r.age(ctx, info.Delivered.Stream+1); err != nil {
 			return Stats{}, err
@@ -52,6 +58,27 @@ func (r *Reader) Stats(ctx context.Context) (Stats, error) {
 	}
 	stats.DeadLetters = int(letters.CachedInfo().State.Msgs)
 	return stats, nil
+}
+
+// split tells what the delivered messages wait for.
+func (r *Reader) split(ctx context.Context, stats *Stats, delivered int) error {
+	runs, err := r.js.Stream(ctx, BucketStream(r.topology.Runs()))
+	if err != nil {
+		return fmt.Errorf("read bucket %s: %w", r.topology.Runs(), err)
+	}
+	leases, err := r.js.Stream(ctx, BucketStream(r.topology.Leases()))
+	if err != nil {
+		return fmt.Errorf("read bucket %s: %w", r.topology.Leases(), err)
+	}
+	held, err := leases.Info(ctx, jetstream.WithSubjectFilter(KeySubject(r.topology.Leases(), TargetKeys+">")))
+	if err != nil {
+		return fmt.Errorf("count the leases in %s: %w", r.topology.Leases(), err)
+	}
+	leased, open := len(held.State.Subjects), int(runs.CachedInfo().State.Msgs)
+	stats.Running = min(leased, delivered)
+	stats.Retry = min(max(open-leased, 0), delivered-stats.Running)
+	stats.Blocked = delivered - stats.Running - stats.Retry
+	return nil
 }
 
 // age is how long the first message from a sequence on has been stored.

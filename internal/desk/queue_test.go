@@ -1,0 +1,244 @@
+package desk_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dispatchd/dispatchd/internal/desk"
+	"github.com/dispatchd/dispatchd/internal/events"
+	"github.com/dispatchd/dispatchd/internal/tasks"
+)
+
+func (f *floor) queue(q desk.QueueQuery) desk.QueueView {
+	f.t.Helper()
+	if q.Limit == 0 {
+		q.Limit = 50
+	}
+	view, err := f.desk.Queue(f.t.Context(), q)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return view
+}
+
+func TestEachTaskOfTheQueueSaysWhyItIsWhereItIs(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	f.ensure()
+	f.work("w1", 2, map[string]step{
+		"web-1": hang(tasks.StageBuild), "api-1": failing(tasks.ReasonNomadDown, "no leader"), "big-1": hang(tasks.StageWatch),
+	})
+	f.publish("api", "api-1")
+	f.until("api-1", desk.StateRetry)
+	f.publish("web", "web-1")
+	f.publish("big", "big-1")
+	f.until("web-1", desk.StateRunning)
+	f.until("big-1", desk.StateRunning)
+	f.publish("web", "web-2")
+	f.publish("api", "api-2")
+	f.publish("new", "new-1")
+	if got := f.queue(desk.QueueQuery{}).Capacity; got != (desk.Capacity{Workers: 1, Slots: 2, Busy: 2}) {
+		t.Errorf("capacity %+v, want what the leases say before the worker does", got)
+	}
+	f.eventually("the stage is known", func() bool { return f.show("web-1").Stage == tasks.StageBuild })
+
+	view := f.queue(desk.QueueQuery{})
+	want := desk.Totals{Tasks: 6, Runnable: 1, Blocked: 2, Retry: 1, Running: 2, Jobs: 4}
+	if view.Totals != want {
+		t.Errorf("totals %+v, want %+v", view.Totals, want)
+	}
+	if view.Oldest == nil || view.Oldest.TaskID != "api-1" {
+		t.Errorf("oldest %+v, want api-1", view.Oldest)
+	}
+	var jobs []string
+	for _, j := range view.Jobs {
+		jobs = append(jobs, fmt.Sprintf("%s/%s/%s+%d", j.Job, j.First.TaskID, j.First.Why.State, j.Behind))
+	}
+	if got, want := strings.Join(jobs, " "), "api/api-1/retry+1 web/web-1/running+1 big/big-1/running+0 new/new-1/runnable+0"; got != want {
+		t.Errorf("jobs: %s, want %s", got, want)
+	}
+	for id, want := range map[string]desk.Why{
+		"web-1": {State: desk.StateRunning, Worker: "w1", Stage: tasks.StageBuild, Text: "runs on worker w1, stage build"},
+		"web-2": {State: desk.StateBlocked, Cause: desk.CauseBehind, Behind: "web-1", Worker: "w1", Stage: tasks.StageBuild, Text: "behind task web-1 of the same job, which runs on worker w1, stage build"},
+		"new-1": {State: desk.StateRunnable, Cause: desk.CauseNoFreeSlot, Text: "no free slot: all 2 are busy"},
+	} {
+		if got := f.show(id).Why; got != want {
+			t.Errorf("%s: %+v, want %+v", id, got, want)
+		}
+	}
+	api1, api2 := f.show("api-1").Why, f.show("api-2").Why
+	if api1.Cause != desk.CauseHandedBack || api1.Until == nil || api1.Reason != tasks.ReasonNomadDown || !strings.Contains(api1.Text, "no leader") {
+		t.Errorf("api-1: %+v, want when it comes again and why", api1)
+	}
+	if wait := time.Until(*api1.Until); wait < -time.Minute || wait > 20*time.Second {
+		t.Errorf("api-1 comes again in %s, want about 15 s", wait)
+	}
+	if api2.Cause != desk.CauseBehind || api2.Behind != "api-1" || api2.Reason != tasks.ReasonNomadDown || !strings.Contains(api2.Text, "which waits too") {
+		t.Errorf("api-2: %+v, want it behind api-1 and why that waits", api2)
+	}
+	rows := f.queue(desk.QueueQuery{Job: "web"}).Tasks
+	if len(rows) != 2 || rows[0].TaskID != "web-1" || rows[1].Why.Behind != "web-1" {
+		t.Errorf("the tasks of web: %+v", rows)
+	}
+}
+
+func TestWithoutWorkersTheQueueSaysSo(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	f.ensure()
+	f.publish("web", "a")
+	f.publish("web", "b")
+	f.publishBody(prefix+".dispatch.task.what", "{}", nil)
+	view := f.queue(desk.QueueQuery{})
+	if want := (desk.Totals{Tasks: 3, Runnable: 2, Blocked: 1, Jobs: 2}); view.Totals != want {
+		t.Errorf("totals %+v, want %+v", view.Totals, want)
+	}
+	if len(view.Jobs) != 2 || view.Jobs[0].First.Why.Cause != desk.CauseNoWorker || view.Jobs[1].First.Job != prefix+".dispatch.task.what" {
+		t.Errorf("jobs %+v", view.Jobs)
+	}
+	if len(view.Warnings) != 1 || !strings.Contains(view.Warnings[0], "no worker of the service lives") {
+		t.Errorf("warnings %q", view.Warnings)
+	}
+	if why := f.show("b").Why; why.Behind != "a" || why.Text != "behind task a of the same job, which waits too" {
+		t.Errorf("b: %+v", why)
+	}
+}
+
+func TestAKilledWorkersTaskIsNotTakenForOneThatRuns(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	f.ensure()
+	stop := f.work("w1", 1, map[string]step{"a": hang(tasks.StageBuild)})
+	f.publishBody(prefix+".dispatch.event.a.retry", `{"task_id":"a","event":"retry","reason":"nomad_unavailable","delay_ms":15000}`, nil) // of an earlier attempt
+	f.publish("web", "a")
+	f.claimed("a")
+	// What a kill -9 leaves once the lease and the sign of life have ended.
+	stream, err := f.js.Stream(t.Context(), "KV_staging_dispatch_lease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.staging_dispatch_lease.worker.w1")); err != nil {
+		t.Fatal(err)
+	}
+	if why := f.show("a").Why; why.State != desk.StateRunning || !strings.Contains(why.Text, "gives no sign of life") {
+		t.Errorf("with the lease: %+v, want that its worker gives no sign of life", why)
+	}
+	if got := f.queue(desk.QueueQuery{}).Warnings; len(got) != 2 || !strings.Contains(got[1], "worker w1 holds job web for task a and gives no sign of life") {
+		t.Errorf("warnings %q", got)
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.staging_dispatch_lease.target.>")); err != nil {
+		t.Fatal(err)
+	}
+	view := f.show("a")
+	if view.State != desk.StateRetry || view.Cause != desk.CauseWorkerLost || view.Run.WorkerLives || view.Run.Attempts != 1 {
+		t.Errorf("without the lease: %+v %+v, want that its worker is lost", view.Why, view.Run)
+	}
+	stop()
+}
+
+// TestFiftyThousandTasksCostFewRequests counts what a look costs, since time on a
+// shared machine says little.
+func TestFiftyThousandTasksCostFewRequests(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	f.ensure()
+	const tasksQueued = 50_000
+	for i := range tasksQueued {
+		job := "web"
+		if i%10 == 9 {
+			job = fmt.Sprintf("job-%d", i%3000)
+		}
+		if err := f.nc.Publish(f.topology.TaskSubject("deploy-image", job, fmt.Sprintf("t-%d", i)), []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.eventually("the stream has them all", func() bool {
+		stream, err := f.js.Stream(t.Context(), f.topology.Tasks())
+		return err == nil && stream.CachedInfo().State.Msgs == tasksQueued
+	})
+	nc, js := f.connect()
+	looker := desk.New(nc, js, desk.Options{Topology: f.topology, Subjects: events.NewSubjects(prefix, "")})
+	for _, q := range []desk.QueueQuery{{Limit: 50}, {Limit: 50, Job: "web"}} {
+		before, began := nc.Stats().OutMsgs, time.Now()
+		view, err := looker.Queue(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests, took := nc.Stats().OutMsgs-before, time.Since(began)
+		t.Logf("job %q: %d requests in %s", q.Job, requests, took)
+		if view.Totals.Tasks != tasksQueued || view.Totals.Jobs != 301 || view.Totals.Runnable != 301 || view.Totals.Blocked != tasksQueued-301 {
+			t.Errorf("totals %+v", view.Totals)
+		}
+		if requests > 200 {
+			t.Errorf("it took %d requests, want at most 200", requests)
+		}
+		if took > 10*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if q.Job == "" && (len(view.Jobs) != 50 || view.MoreJobs != 251 || view.Jobs[0].Job != "web") {
+			t.Errorf("%d jobs and %d more, the first %+v", len(view.Jobs), view.MoreJobs, view.Jobs[0])
+		}
+		if q.Job != "" && (len(view.Tasks) != 50 || view.MoreTasks != 45_000-50 || view.Tasks[49].Why.Behind != "t-0") {
+			t.Errorf("%d tasks and %d more", len(view.Tasks), view.MoreTasks)
+		}
+	}
+}
+
+func TestWhereNothingWasEverRunOneSentenceSaysSo(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	look := map[string]func() error{
+		"queue":   func() error { _, err := f.desk.Queue(t.Context(), desk.QueueQuery{Limit: 1}); return err },
+		"show":    func() error { _, err := f.desk.Show(t.Context(), desk.ShowQuery{ID: "a"}); return err },
+		"workers": func() error { _, err := f.desk.Workers(t.Context()); return err },
+		"letters": func() error { _, err := f.desk.Letters(t.Context(), 10); return err },
+		"letter":  func() error { _, err := f.desk.Letter(t.Context(), "a"); return err },
+		"cancel":  func() error { _, err := f.desk.Cancel(t.Context(), "a", ""); return err },
+	}
+	for name, do := range look {
+		var missing *desk.NoStreamError
+		if err := do(); !errors.As(err, &missing) || !strings.Contains(err.Error(), "nothing was ever run here") {
+			t.Errorf("%s: %v, want that nothing was ever run", name, err)
+		}
+	}
+	names := f.js.StreamNames(t.Context())
+	for name := range names.Name() {
+		if strings.Contains(name, "DISPATCH") || strings.Contains(name, "KV_") {
+			t.Errorf("looking made the stream %s", name)
+		}
+	}
+}
+
+func TestLookingMakesNoConsumerAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	f.ensure()
+	f.publish("web", "a")
+	before := f.state()
+	f.queue(desk.QueueQuery{})
+	f.show("a")
+	if _, err := f.desk.Workers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.desk.Letters(t.Context(), 10); err != nil {
+		t.Fatal(err)
+	}
+	if after := f.state(); after != before {
+		t.Errorf("after looking: %s, before: %s", after, before)
+	}
+}
+
+// state is what every stream holds.
+func (f *floor) state() string {
+	f.t.Helper()
+	var all []string
+	for info := range f.js.ListStreams(f.t.Context()).Info() {
+		all = append(all, fmt.Sprintf("%s %d %d %d", info.Config.Name, info.State.Msgs, info.State.LastSeq, info.State.Consumers))
+	}
+	return strings.Join(all, "; ")
+}
