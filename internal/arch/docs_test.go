@@ -175,3 +175,36 @@ func TestDocumentsNameMetricsThatExist(t *testing.T) {
 		}
 	}
 }
+
+var (
+	settingName = regexp.MustCompile(`\bDISPATCHD_[A-Z0-9_]+\b`)
+	commandName = regexp.MustCompile("(?m)(?:`|^    (?:[A-Z_]+=\\S+ )*|bin/)dispatchd ([a-z][a-z-]+)\\b")
+)
+
+// notSettings are variables that begin like a setting and are none.
+var notSettings = []string{
+	"DISPATCHD_PACK_TOKEN_",  // begins the names that a pack's registryToken may have
+	"DISPATCHD_E2E_RESTARTS", // a test's
+}
+
+// TestDocumentsNameSettingsAndCommandsThatExist: docs/configuration.md and
+// docs/cli.md are made from the code.
+func TestDocumentsNameSettingsAndCommandsThatExist(t *testing.T) {
+	t.Parallel()
+	all := documents(t)
+	for name, text := range all {
+		if strings.HasPrefix(name, "docs/decisions/") {
+			continue // they say what was thought at their time
+		}
+		for _, setting := range settingName.FindAllString(text, -1) {
+			if !slices.Contains(notSettings, setting) && !strings.Contains(all["docs/configuration.md"], "| `"+setting+"` |") {
+				t.Errorf("%s names the setting %s, which docs/configuration.md does not have", name, setting)
+			}
+		}
+		for _, match := range commandName.FindAllStringSubmatch(text, -1) {
+			if command := match[1]; command != "dispatch" && !strings.Contains(all["docs/cli.md"], "### dispatchd "+command+"\n") {
+				t.Errorf("%s names the command dispatchd %s, which docs/cli.md does not have", name, command)
+			}
+		}
+	}
+}
