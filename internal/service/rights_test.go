@@ -1,10 +1,12 @@
 package service_test
 
 import (
+	"context"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
@@ -65,7 +67,9 @@ func TestRunOnceKeepsRecordsWithAWorkersRights(t *testing.T) {
 	host, log := hostFor(t, map[string]string{
 		"NATS_SERVERS": server.ClientURL(), "NATS_CLIENT_PRIVATE_KEY": string(seed), "NOMAD_META_TASK": "deploy-image", "NOMAD_META_PARAMS": noopParams,
 	})
-	if err := service.RunOnce(t.Context(), host); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // what is forbidden is waited for
+	defer cancel()
+	if err := service.RunOnce(ctx, host); err != nil {
 		t.Fatalf("RunOnce() = %v\n%s", err, log)
 	}
 	if got, want := subjectsOf(t, js, "DEPLOYMENTS"), "deployment.status.changed deployment.succeeded"; got != want {
