@@ -18,6 +18,8 @@ const (
 	// maxBuffered is how many bytes of lines wait for a slow server before the
 	// oldest are dropped: the end of a log says why a build failed.
 	maxBuffered = 8 << 20
+	// entryCost is what a line costs beside its text, so that empty ones count.
+	entryCost = 128
 	// batchLines is how many lines are on their way at once.
 	batchLines = 256
 )
@@ -30,6 +32,9 @@ type entry struct {
 	line   logLine
 	notice *RunEvent
 }
+
+// size is what the entry counts for maxBuffered.
+func (e entry) size() int { return len(e.line.content) + entryCost }
 
 type logLine struct {
 	output  string
@@ -116,7 +121,7 @@ func (l *buildLog) push(e entry) {
 		l.idle = make(chan struct{})
 	}
 	l.waiting = append(l.waiting, e)
-	l.buffered += len(e.line.content)
+	l.buffered += e.size()
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -126,7 +131,7 @@ func (l *buildLog) push(e entry) {
 func (l *buildLog) dropOldest() {
 	oldest := l.waiting[0]
 	l.waiting = l.waiting[1:]
-	l.buffered -= len(oldest.line.content)
+	l.buffered -= oldest.size()
 	if oldest.notice == nil {
 		l.dropped++
 		l.publisher.options.Metrics.dropped.Inc()
@@ -141,7 +146,7 @@ func (l *buildLog) take() []entry {
 	batch := append([]entry(nil), l.waiting[:n]...)
 	l.waiting = l.waiting[n:]
 	for _, e := range batch {
-		l.buffered -= len(e.line.content)
+		l.buffered -= e.size()
 	}
 	if l.dropped > 0 {
 		text := fmt.Sprintf("[%d lines left out: the log was written faster than it could be sent]", l.dropped)
