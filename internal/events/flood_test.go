@@ -31,7 +31,7 @@ func flooded(t *testing.T, a *audience, line string, count int) worker.Stream {
 // say why it failed are the last to go.
 func TestAFloodKeepsTheEndOfTheLogAndSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	const count = 640
+	const count = 1200 // more than waits and is on its way at once
 	a := newAudience(t, "", true)
 	stream := flooded(t, a, strings.Repeat("x", 16<<10), count)
 	_, _ = fmt.Fprintln(stream.Stdout(), "the reason why")
