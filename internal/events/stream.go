@@ -49,7 +49,7 @@ func (p *Publisher) logStart(ctx context.Context, about worker.Subject) (logStar
 	if name == "" || err != nil {
 		return start, err
 	}
-	start.plain = false
+	start.plain, start.stream = false, name
 	if about.Run.Claims > 1 {
 		stored, err := p.lastLine(ctx, name, subject)
 		if err != nil {

@@ -66,10 +66,12 @@ type Recovery struct {
 	took          []time.Duration
 }
 
-// All is the kind of the row over all faults, Alone that of workers that were
-// killed while nothing else happened.
+// All is the kind of the row over all faults but Once: a run-once that was killed
+// is found by the sweeper, which waits longer than any lease. Alone is that of
+// workers that were killed while nothing else happened.
 const (
-	All   = "all"
+	All   = "all but kill-once"
+	Once  = "kill-once"
 	Alone = "kill, nothing else"
 )
 
@@ -89,7 +91,10 @@ func (r *Report) Recoveries(s Story) []Recovery {
 	}
 	for _, f := range s.Faults {
 		took := r.after(f, s.Faults)
-		rows := []*Recovery{row(f.Kind), row(All)}
+		rows := []*Recovery{row(f.Kind)}
+		if f.Kind != Once {
+			rows = append(rows, row(All))
+		}
 		if f.Kind == "kill" && alone(f, s) {
 			rows = append(rows, row(Alone))
 		}
@@ -139,7 +144,7 @@ func (r *Report) after(f effect.Fault, all []effect.Fault) []time.Duration {
 			}
 			return -1
 		})
-		if next == 0 || !met(f, signs[next-1]) {
+		if next == 0 || !met(f, signs[next-1]) || wasGone(signs[next-1], f, all) {
 			continue
 		}
 		for _, s := range signs[next:] {
@@ -155,6 +160,17 @@ func (r *Report) after(f effect.Fault, all []effect.Fault) []time.Duration {
 // met reports whether the fault met a task of which this was seen last.
 func met(f effect.Fault, last sign) bool {
 	return !last.over && (isNode(f) || last.worker == f.Victim)
+}
+
+// wasGone reports whether the task's worker had been killed before the fault: what
+// the task waits for then is that fault's.
+func wasGone(last sign, f effect.Fault, all []effect.Fault) bool {
+	for _, earlier := range all {
+		if earlier.Gone() && earlier.Victim == last.worker && earlier.At.Before(f.At) {
+			return true
+		}
+	}
+	return false
 }
 
 func isNode(f effect.Fault) bool {

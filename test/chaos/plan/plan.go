@@ -20,6 +20,8 @@ type Scale struct {
 	// Work is the length of a usual stage; one in eight is Slow times as long.
 	Work time.Duration
 	Slow int
+	// Again is one in how many tasks is published once more.
+	Again int
 	// Panics has some tasks panic: those are tried again for more than a minute.
 	Panics bool
 	// AckWait and LeaseTTL are the workers' pace; zero is production's.
@@ -139,10 +141,10 @@ func (p *planner) task(i int, at time.Duration) {
 		}
 	}
 	t.Tag = p.tag(t.Want)
-	if !t.Once && p.random.IntN(12) == 0 {
+	if !t.Once && p.random.IntN(p.scale.Again) == 0 {
 		// Some come at once, some while the first runs, some after its end.
 		later := time.Duration(p.random.Int64N(int64(p.scale.Publish/6) + 1))
-		p.add(Step{At: at + later*time.Duration(p.random.IntN(3)), Again: t.TaskID, Other: p.random.IntN(2) == 0})
+		p.add(Step{At: min(at+later*time.Duration(p.random.IntN(3)), p.scale.Publish), Again: t.TaskID, Other: p.random.IntN(2) == 0})
 	}
 }
 

@@ -20,7 +20,7 @@ type trouble struct {
 	// trapped is how long a worker may take to come to a message.
 	trapped time.Duration
 
-	workers [3]sync.Mutex
+	workers [workers]sync.Mutex
 	nodes   sync.Mutex
 	running sync.WaitGroup
 }

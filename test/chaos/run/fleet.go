@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,26 +43,30 @@ type fleet struct {
 	binary  string
 	cluster *cluster
 	env     []string
+	log     *log.Logger
 	members []*member
 }
 
-func newFleet(dir, binary string, c *cluster, env []string, size int) (*fleet, error) {
-	f := &fleet{dir: dir, binary: binary, cluster: c, env: env}
-	for i := range size {
+// workers is the size of the fleet.
+const workers = 3
+
+// raise starts the workers.
+func (f *fleet) raise() error {
+	for i := range workers {
 		m := &member{number: i, fleet: f}
 		for n := range nodes {
-			p, err := proxy.Start(c.address(n), m.hook)
+			p, err := proxy.Start(f.cluster.address(n), m.hook)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			m.proxies = append(m.proxies, p)
 		}
 		f.members = append(f.members, m)
 		if err := m.start(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // skews are how far the workers' wall clocks are off, where the worker was
@@ -79,6 +85,29 @@ func (m *member) start() error {
 	var err error
 	m.proc, err = m.fleet.run(urls, m.name(), env)
 	return err
+}
+
+// supervise starts a worker again that has ended by itself, as an operator's
+// scheduler does: one that cannot reach NATS at its start gives up.
+func (f *fleet) supervise(ctx context.Context, every time.Duration, busy func(worker int) *sync.Mutex) {
+	for ctx.Err() == nil {
+		pause(ctx, every)
+		for i, m := range f.members {
+			if !busy(i).TryLock() {
+				continue // a fault holds it
+			}
+			proc, name := m.now()
+			select {
+			case <-proc.done:
+				f.log.Printf("worker %s has ended by itself and is started again", name)
+				if err := m.start(); err != nil {
+					f.log.Print(err)
+				}
+			default:
+			}
+			busy(i).Unlock()
+		}
+	}
 }
 
 // run starts one process of the worker's program.

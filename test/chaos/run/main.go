@@ -28,6 +28,7 @@ type settings struct {
 	short, keep   bool
 	bin, dir      string
 	kinds, points string
+	settle        time.Duration
 }
 
 func main() {
@@ -39,6 +40,7 @@ func main() {
 	flag.BoolVar(&s.keep, "keep", false, "keep that directory")
 	flag.StringVar(&s.kinds, "faults", "", "comma-separated kinds of fault in the place of the usual ones (with -short)")
 	flag.StringVar(&s.points, "points", "", "comma-separated messages at which workers are stopped (with -faults)")
+	flag.DurationVar(&s.settle, "settle", 3*time.Minute, "how long the last tasks may take")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -127,7 +129,8 @@ func newDriver(ctx context.Context, s settings, logger *log.Logger) (*driver, er
 	if d.scale.AckWait > 0 {
 		env = append(env, "CHAOS_ACK_WAIT="+d.scale.AckWait.String(), "CHAOS_LEASE_TTL="+d.scale.LeaseTTL.String())
 	}
-	if d.fleet, err = newFleet(s.dir, filepath.Join(s.bin, "worker"), d.cluster, env, 3); err != nil {
+	d.fleet = &fleet{dir: s.dir, binary: filepath.Join(s.bin, "worker"), cluster: d.cluster, env: env, log: logger}
+	if err := d.fleet.raise(); err != nil {
 		return d, err
 	}
 	d.story.whole(ctx, nodes)
@@ -140,6 +143,11 @@ func (d *driver) play(ctx context.Context, steps []plan.Step) {
 	began := time.Now()
 	trouble := &trouble{fleet: d.fleet, cluster: d.cluster, story: d.story, trapped: d.scale.Between * 3}
 	var beside sync.WaitGroup
+	supervised, stop := context.WithCancel(ctx)
+	defer stop()
+	beside.Go(func() {
+		d.fleet.supervise(supervised, 2*time.Second, func(worker int) *sync.Mutex { return &trouble.workers[worker] })
+	})
 	tasks := make(chan plan.Task, len(steps))
 	beside.Go(func() {
 		for t := range tasks {
@@ -166,14 +174,14 @@ func (d *driver) play(ctx context.Context, steps []plan.Step) {
 		}
 	}
 	close(tasks)
-	beside.Wait()
 	trouble.running.Wait()
+	stop()
+	beside.Wait()
 }
 
 // settle waits until nothing waits and nothing runs, and ends the workers.
 func (d *driver) settle(ctx context.Context) error {
-	pace := max(d.scale.AckWait, 10*time.Second)
-	ctx, cancel := context.WithTimeout(ctx, 18*pace)
+	ctx, cancel := context.WithTimeout(ctx, d.settings.settle)
 	defer cancel()
 	d.log.Print("all is sent; waiting for the rest")
 	err := d.story.until(ctx, "wait for the rest", func(ctx context.Context) error {
@@ -183,7 +191,7 @@ func (d *driver) settle(ctx context.Context) error {
 		}
 		return nil
 	})
-	if killed := d.fleet.drain(3 * pace); killed > 0 {
+	if killed := d.fleet.drain(40 * time.Second); killed > 0 {
 		err = errors.Join(err, fmt.Errorf("%d workers did not end after SIGTERM", killed))
 	}
 	return err
