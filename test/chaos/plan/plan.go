@@ -14,8 +14,9 @@ import (
 
 // Scale is how large and how fast a run is.
 type Scale struct {
-	// Tasks are published over Publish.
+	// Tasks, of so many Jobs, are published over Publish.
 	Tasks   int
+	Jobs    int
 	Publish time.Duration
 	// Work is the length of a usual stage; one in eight is Slow times as long.
 	Work time.Duration
@@ -112,7 +113,7 @@ type share struct {
 }
 
 // shares says what the tasks are; the rest is deployments that succeed.
-var shares = []share{ //nolint:gochecknoglobals // a table
+var shares = []share{
 	{12, func(_ *planner, t *Task) { t.Want = effect.Fail }},
 	{4, func(p *planner, t *Task) {
 		if p.scale.Panics {
@@ -131,7 +132,7 @@ var shares = []share{ //nolint:gochecknoglobals // a table
 func (p *planner) task(i int, at time.Duration) {
 	t := &Task{}
 	t.TaskID, t.Kind, t.Want = fmt.Sprintf("t%04d", i), "deploy-image", effect.OK
-	t.Job = fmt.Sprintf("job-%d", p.random.IntN(max(p.scale.Tasks/4, 2)))
+	t.Job = fmt.Sprintf("job-%d", p.random.IntN(p.scale.Jobs))
 	p.add(Step{At: at, Task: t})
 	part := p.random.IntN(100)
 	for _, s := range shares {

@@ -186,7 +186,7 @@ func (s *story) has(ctx context.Context, stream, subject string) bool {
 }
 
 // streams are all that must be whole.
-var streams = []string{ //nolint:gochecknoglobals // a table
+var streams = []string{
 	"DISPATCH_TASKS", "DISPATCH_EVENTS", "DISPATCH_DLQ", "KV_dispatch_run", "KV_dispatch_lease", "DEPLOYMENTS", "LOGS", effect.Stream, effect.Story,
 }
 
