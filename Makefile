@@ -10,7 +10,7 @@ GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAG
 LINT     := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit fuzz e2e lint vet fmt bench size cover demo image clean tools
+.PHONY: help build test unit fuzz e2e lint vet fmt bench size cover demo image clean tools chaos chaos-short chaos-points chaos-mutants
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ build: ## bin/dispatchd and bin/dispatchd-dev
 	$(GOBUILD) -o $(BIN)/dispatchd ./cmd/dispatchd
 	$(GOBUILD) -o $(BIN)/dispatchd-dev ./cmd/dispatchd-dev
 
-test: vet lint unit fuzz size e2e demo ## everything: vet, lint, unit tests, fuzz corpora, size, e2e on real parts
+test: vet lint unit fuzz size chaos-points chaos-short e2e demo ## everything: vet, lint, unit tests, fuzz corpora, size, e2e on real parts
 
 unit: ## unit tests with the race detector; no daemon, under a minute
 	$(GO) test -race -shuffle=on -tags $(TAGS) ./cmd/... ./internal/... ./packs/... ./test/demo/... ./test/fields/...
@@ -40,6 +40,21 @@ fuzz: ## each fuzz target for FUZZTIME
 e2e: build ## the e2e suite on real parts (root, Debian)
 	$(GO) run ./test/withbed $(GO) test -tags $(TAGS),e2e -count=1 -p 1 -timeout 20m ./internal/nomad ./internal/buildkit ./internal/pack
 	$(GO) test -tags $(TAGS),e2e -count=1 -p 1 -timeout 30m ./test/testbed ./test/e2e
+
+SEED ?= 1
+chaos: ## workers and NATS servers die for ten minutes; then what the streams say (root for a full disk; SEED=2)
+	@./scripts/chaos-build.sh $(BIN)/chaos skew
+	@$(BIN)/chaos/run -bin $(BIN)/chaos -seed $(SEED)
+
+chaos-short: ## the same in under a minute
+	@./scripts/chaos-build.sh $(BIN)/chaos
+	@$(BIN)/chaos/run -bin $(BIN)/chaos -seed $(SEED) -short
+
+chaos-points: ## a worker is killed and stopped at its messages, one after the other (CHAOS=all for every one)
+	$(GO) test -tags $(TAGS) -count=1 -timeout 20m ./test/chaos/...
+
+chaos-mutants: ## break the protocol on purpose, and see that the checker sees it
+	@./scripts/chaos-mutants.sh
 
 BENCH ?= .
 bench: build ## speed and size beside the same work by hand, as a table (root, Debian; BENCH=Throughput for a part)

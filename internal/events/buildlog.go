@@ -65,20 +65,28 @@ type buildLog struct {
 	// sequence is the number of the last line taken, out that of the last line
 	// that is out. Both are the goroutine's until flush has returned.
 	sequence, out uint64
+	// stream keeps the lines. tail is the sequence of the last of them that is
+	// known, where known is true; unsure is true where one may stand there of which
+	// we have not heard.
+	stream        string
+	tail          uint64
+	known, unsure bool
 }
 
 // logStart is where a log goes on and how it goes out.
 type logStart struct {
 	// after is the number of the last line that is out.
 	after uint64
-	plain bool
+	// stream keeps the lines; empty where plain is true.
+	stream string
+	plain  bool
 }
 
 // startBuildLog starts the goroutine. It outlives ctx: close ends it.
 func startBuildLog(ctx context.Context, p *Publisher, about worker.Subject, start logStart) *buildLog {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &buildLog{
-		publisher: p, about: about, cancel: cancel, sequence: start.after, out: start.after, plain: start.plain,
+		publisher: p, about: about, cancel: cancel, sequence: start.after, out: start.after, plain: start.plain, stream: start.stream,
 		wake: make(chan struct{}, 1), idle: closedChannel(), phase: tasks.StageAccept.Phase(),
 	}
 	l.done.Go(func() { l.run(ctx) })

@@ -38,6 +38,15 @@ type lane struct {
 func (l *lane) publish(ctx context.Context, kind string, e worker.Event) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	err := l.put(ctx, kind, e)
+	if errors.Is(err, errUncovered) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		// Another stream may keep the subject next time.
+		l.opened = false
+	}
+	return err
+}
+
+func (l *lane) put(ctx context.Context, kind string, e worker.Event) error {
 	if err := l.open(ctx); err != nil {
 		return err
 	}

@@ -35,8 +35,8 @@ func (p *Publisher) Open(ctx context.Context, about worker.Subject) (worker.Stre
 }
 
 // logStart finds out whether a stream keeps the task's log and, where a run goes
-// on, the number of its last line. Where we may not ask, lines go out plain: a
-// stream that is there stores them all the same.
+// on, the number of its last line. What cannot be read now is an error: a line
+// with a number that stands already would be worse than a task that waits.
 func (p *Publisher) logStart(ctx context.Context, about worker.Subject) (logStart, error) {
 	start := logStart{after: about.Run.LogSequence, plain: true}
 	if about.Task.Deploy == nil || p.options.Stream == "" {
@@ -49,25 +49,28 @@ func (p *Publisher) logStart(ctx context.Context, about worker.Subject) (logStar
 	if name == "" || err != nil {
 		return start, err
 	}
-	start.plain = false
+	start.plain, start.stream = false, name
 	if about.Run.Claims > 1 {
-		start.after = max(start.after, p.lastLine(ctx, name, subject))
+		stored, err := p.lastLine(ctx, name, subject)
+		if err != nil {
+			return start, err
+		}
+		start.after = max(start.after, stored)
 	}
 	return start, nil
 }
 
-// lastLine returns the number of the last stored log line; 0 where there is none
-// or we may not read it: the run record has a number, too.
-func (p *Publisher) lastLine(ctx context.Context, stream, subject string) uint64 {
+// lastLine returns the number of the last stored log line; 0 where there is none.
+func (p *Publisher) lastLine(ctx context.Context, stream, subject string) (uint64, error) {
 	msg, err := p.last(ctx, stream, subject)
 	if err != nil || msg == nil {
-		return 0
+		return 0, err
 	}
 	var line struct {
 		Sequence uint64 `json:"sequence"`
 	}
 	_ = json.Unmarshal(msg.data, &line)
-	return line.Sequence
+	return line.Sequence, nil
 }
 
 // Stage announces the stage in the log's phase and as a run event.

@@ -68,9 +68,28 @@ func ensure(ctx context.Context, js jetstream.JetStream, streams []jetstream.Str
 	return nil
 }
 
+// setupTries bounds how often a request of the setup is made: a replicated stream
+// that another worker has just made, or that has lost its leader, gives no answer
+// until it has one.
+const setupTries = 4
+
+// patiently repeats a request that gets no answer.
+func patiently(ctx context.Context, do func(context.Context) error) error {
+	for try := 1; ; try++ {
+		bounded, cancel := context.WithTimeout(ctx, setupTimeout)
+		err := do(bounded)
+		cancel()
+		if try == setupTries || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+}
+
 func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
-	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
-	defer cancel()
+	return patiently(ctx, func(ctx context.Context) error { return ensureStreamOnce(ctx, js, want) })
+}
+
+func ensureStreamOnce(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
 	stream, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = js.CreateStream(ctx, want)
@@ -126,8 +145,10 @@ func sorted(subjects []string) string {
 }
 
 func ensureConsumer(ctx context.Context, js jetstream.JetStream, t Topology) error {
-	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
-	defer cancel()
+	return patiently(ctx, func(ctx context.Context) error { return ensureConsumerOnce(ctx, js, t) })
+}
+
+func ensureConsumerOnce(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	want := t.consumer()
 	consumer, err := js.Consumer(ctx, t.Tasks(), consumerName)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {

@@ -108,14 +108,28 @@ func (d *delivery) Extend(context.Context) error {
 	return nil
 }
 
-// Done acknowledges and waits for the server's confirmation.
+// Done acknowledges and waits for the server's confirmation. A message that is
+// not in the queue any more needs none: its acknowledgement is never confirmed.
 func (d *delivery) Done(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err := d.msg.DoubleAck(bounded)
+	if err == nil || errors.Is(err, jetstream.ErrMsgAlreadyAckd) || d.isGone(ctx) {
+		return nil
+	}
+	return fmt.Errorf("acknowledge %s: %w", d.msg.Subject(), err)
+}
+
+// isGone reports whether the queue does not hold the message any more: somebody
+// has deleted it, or the stream.
+func (d *delivery) isGone(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := d.msg.DoubleAck(ctx); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
-		return fmt.Errorf("acknowledge %s: %w", d.msg.Subject(), err)
+	stored, err := d.queue.stream.GetMsg(ctx, d.meta.Sequence.Stream)
+	if err != nil {
+		return errors.Is(err, jetstream.ErrMsgNotFound)
 	}
-	return nil
+	return stored.Subject != d.msg.Subject()
 }
 
 // Retry hands the message back.

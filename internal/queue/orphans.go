@@ -132,10 +132,8 @@ func (o *Orphanage) isAlive(ctx context.Context, id string, run worker.Run) (boo
 func (o *Orphanage) isQueued(ctx context.Context, subject string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	// A stream that is not there proves nothing: it may be on its way back.
 	stream, err := o.leases.js.Stream(ctx, o.leases.topology.Tasks())
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return false, nil
-	}
 	if err != nil {
 		return false, fmt.Errorf("read stream %s: %w", o.leases.topology.Tasks(), err)
 	}

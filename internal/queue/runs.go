@@ -72,7 +72,7 @@ func (r *Runs) Claim(ctx context.Context, request worker.ClaimRequest) (worker.C
 
 // isDecided reports an answer that asking again does not change.
 func isDecided(err error) bool {
-	return errors.Is(err, worker.ErrNoRun) || errors.Is(err, worker.ErrHeld)
+	return errors.Is(err, worker.ErrNoRun) || errors.Is(err, worker.ErrHeld) || errors.Is(err, worker.ErrOtherTask)
 }
 
 // claim is one claim; its revision is the fence.
@@ -152,6 +152,9 @@ func (c *claim) next(ctx context.Context, entry jetstream.KeyValueEntry, request
 	if rec.Token == c.token {
 		c.age = entry.Created().Sub(rec.FirstClaim)
 		return nil
+	}
+	if !request.Resume && rec.Queue != request.New.Queue {
+		return worker.ErrOtherTask
 	}
 	foreign := request.Respect && rec.Worker != c.runs.worker
 	fenced := request.Fence > 0 && rec.Fence > request.Fence

@@ -22,7 +22,8 @@ const (
 )
 
 // Turn takes the lease of the message's target, and gives it back where an
-// older message of the target still waits. The lease is asked first: for a
+// older message of the target still waits, or where ours is not in the queue any
+// more: then somebody else has ended it, or deleted it. The lease is asked first: for a
 // blocked message that is one small request.
 func (d *delivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease, error) {
 	if len(holder.Targets) != 1 {
@@ -36,17 +37,41 @@ func (d *delivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease
 	if err != nil {
 		return nil, err
 	}
-	first, err := d.next(ctx, target, 1)
-	if err == nil && (first == nil || first.Sequence >= own) {
+	first, err := d.oldest(ctx, target)
+	if err == nil && first != nil && first.Sequence == own {
 		return taken, nil
 	}
 	if released := taken.Release(ctx); err == nil {
 		err = released
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case first == nil || first.Sequence > own:
+		return nil, &worker.BlockedError{Target: target, By: holder.TaskID, Mine: true, After: nextInLine}
+	default:
+		return nil, d.behind(ctx, target, holder.TaskID, Grant{TaskID: d.idOf(first.Subject), Sequence: first.Sequence})
 	}
-	return nil, d.behind(ctx, target, holder.TaskID, Grant{TaskID: d.idOf(first.Subject), Sequence: first.Sequence})
+}
+
+// unseenTries bounds how often the queue is read where our own message is not
+// to be seen in it.
+const unseenTries = 3
+
+// oldest returns the target's oldest message. Ours is in the queue unless somebody
+// has ended or deleted it; an answer without it may be that of a server that has
+// just stopped being the leader, so it is not believed at once.
+func (d *delivery) oldest(ctx context.Context, target string) (*jetstream.RawStreamMsg, error) {
+	for try := 1; ; try++ {
+		first, err := d.next(ctx, target, 1)
+		seen := first != nil && first.Sequence <= d.meta.Sequence.Stream
+		if err != nil || seen || try == unseenTries {
+			return first, err
+		}
+		if err := pause(ctx, time.Duration(try)*20*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // behind says for whom the message waits and for how long.

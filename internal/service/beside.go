@@ -29,7 +29,7 @@ func (b beside) start(ctx context.Context, running *sync.WaitGroup) (unheard fun
 	sweeper := worker.NewSweeper(queue.NewOrphanage(b.records.leases, b.records.runs), b.records.runs, b.publisher, b.host.Log)
 	presence := queue.NewPresence(b.records.leases, b.info, b.host.Log)
 	running.Go(func() { b.bus.onReturn(ctx, b.pool.LookForCancels) })
-	running.Go(func() { sweeper.Run(ctx, 4*b.records.leases.Beat()) })
+	running.Go(func() { sweeper.Run(ctx, b.records.leases.Beat()) })
 	running.Go(func() { presence.Run(ctx) })
 	return cancels.Close, nil
 }

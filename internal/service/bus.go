@@ -22,9 +22,13 @@ type bus struct {
 	// true: somebody waits to hear of it then.
 	denied chan *natsconn.PermissionError
 	asking atomic.Bool
-	// back is when the connection came back the last time; nil where it was
-	// never lost.
+	// back is when the connection came back the last time after it had been away
+	// for so long that leases may have ended; nil where it never was.
 	back atomic.Pointer[time.Time]
+	// lost is when the connection was lost the last time.
+	lost atomic.Pointer[time.Time]
+	// brief is how long it may have been away without anybody's lease ending.
+	brief time.Duration
 	// returned gets a word each time the connection comes back.
 	returned chan struct{}
 }
@@ -35,7 +39,7 @@ var errDenied = errors.New("not permitted by the NATS server")
 // connect opens the connection. Its errors begin with the words that callers of
 // run-once have always looked for.
 func connect(ctx context.Context, host Host) (*bus, error) {
-	b := &bus{denied: make(chan *natsconn.PermissionError, 1), returned: make(chan struct{}, 1)}
+	b := &bus{brief: host.Pace.Beat(), denied: make(chan *natsconn.PermissionError, 1), returned: make(chan struct{}, 1)}
 	nc, err := natsconn.Connect(ctx, b.options(host))
 	if err != nil {
 		return nil, err
@@ -55,11 +59,11 @@ func (b *bus) options(host Host) natsconn.Options {
 		Servers: n.Servers, Seed: n.PrivateKey.Reveal(), Creds: n.Creds, CA: n.CA, Cert: n.Cert, Key: n.Key,
 		Name: "dispatchd " + host.Config.Worker.ID, ConnectTimeout: n.ConnectTimeout,
 		OnDisconnect: func(err error) {
+			b.noteLost(err)
 			log.Warn("the connection to NATS is lost; work goes on and waits for it", zap.Error(err))
 		},
 		OnReconnect: func() {
-			now := time.Now()
-			b.back.Store(&now)
+			b.noteBack()
 			select {
 			case b.returned <- struct{}{}:
 			default:
@@ -77,7 +81,28 @@ func (b *bus) options(host Host) natsconn.Options {
 	}
 }
 
-// reconnected returns when the connection came back the last time.
+// noteLost remembers since when the connection has been away: one that fell silent
+// has been so for longer than we know.
+func (b *bus) noteLost(err error) {
+	since := time.Now()
+	if errors.Is(err, nats.ErrStaleConnection) {
+		since = time.Time{}
+	}
+	b.lost.Store(&since)
+}
+
+// noteBack begins the grace for other workers, unless nobody can have needed it:
+// where only our own connection was cut, or a server of several was restarted, a
+// lease that has ended since is a dead worker's.
+func (b *bus) noteBack() {
+	now := time.Now()
+	if lost := b.lost.Load(); lost == nil || now.Sub(*lost) > b.brief {
+		b.back.Store(&now)
+	}
+}
+
+// reconnected returns when the connection came back the last time from a longer
+// absence.
 func (b *bus) reconnected() time.Time {
 	if back := b.back.Load(); back != nil {
 		return *back

@@ -84,6 +84,8 @@ func (s *service) run(ctx context.Context) error {
 		return err
 	}
 	beside := beside{bus: s.bus, records: s.records, publisher: publisher, pool: pool, host: s.host, info: s.presence(ctx, pool)}
+	watch := queue.NewWatch(s.bus.nc, s.bus.js, s.topology, s.host.Log)
+	running.Go(func() { watch.Run(background) })
 	unheard, err := beside.start(background, running)
 	if err != nil {
 		return err

@@ -115,6 +115,10 @@ func (p *Pool) supersede(ctx context.Context, a *attempt) error {
 	if err != nil || newer == "" {
 		return err
 	}
+	// What has ended and was only published again takes nobody's place.
+	if ended, err := p.publisher.Ended(ctx, newer); err != nil || ended != nil {
+		return err
+	}
 	a.refused = tasks.Fail(tasks.ReasonSuperseded, fmt.Sprintf("the newer deployment %s of job %s took its place", newer, a.task.Deploy.JobID), nil)
 	return nil
 }
@@ -155,6 +159,8 @@ func (p *Pool) notOurs(ctx context.Context, a *attempt, ended *Settlement, err e
 	switch {
 	case errors.Is(err, ErrNoRun):
 		p.duplicate(ctx, a, ended)
+	case errors.Is(err, ErrOtherTask):
+		p.refuseOther(ctx, a)
 	case errors.As(err, &blocked):
 		a.log.Debug("not its turn yet", zap.Error(err), zap.Duration("delay", blocked.After))
 		p.handBackAs(ctx, a, "blocked", blocked.After)
@@ -181,6 +187,16 @@ func (p *Pool) yield(ctx context.Context, a *attempt, what string, err error) {
 		a.log.Warn("release the lease; it ends by itself", zap.Error(err))
 	}
 	p.handBack(ctx, a, p.options.Heartbeat)
+}
+
+// refuseOther puts away a task whose id is that of another one that has begun:
+// the first one counts.
+func (p *Pool) refuseOther(ctx context.Context, a *attempt) {
+	if err := a.lease.Release(ctx); err != nil {
+		a.log.Warn("release the lease; it ends by itself", zap.Error(err))
+	}
+	a.invalid = tasks.Fail(tasks.ReasonInvalidTask, "another task with the id "+a.task.ID+" has begun: an id names one request", nil)
+	p.discard(ctx, a)
 }
 
 // duplicate acknowledges a task that has ended already.

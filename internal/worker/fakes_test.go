@@ -33,6 +33,8 @@ type world struct {
 	flushHangs bool
 	// fail makes a verb fail as often as it says.
 	fail map[string]int
+	// claims is what every claim answers.
+	claims error
 	// lease is what renewing a lease answers.
 	lease error
 	// cancelled are the ids whose end was asked for.
@@ -177,6 +179,9 @@ func (w *world) Claim(_ context.Context, request worker.ClaimRequest) (worker.Cl
 	id, resume := request.TaskID, request.Resume
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.claims != nil {
+		return nil, w.claims
+	}
 	if w.fail["claim"] > 0 {
 		w.fail["claim"]--
 		return nil, errFake

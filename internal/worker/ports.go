@@ -113,6 +113,10 @@ var ErrLeaseLost = errors.New("the lease is somebody else's")
 // to be respected, or was claimed under a later lease.
 var ErrHeld = errors.New("another worker has claimed the task")
 
+// ErrOtherTask is returned by Runs.Claim where the id is that of another task,
+// whose run is open: one with another subject, or one that no queue holds.
+var ErrOtherTask = errors.New("another task has the same id")
+
 // ErrClaimLost is returned by a Claim's methods once another claim was made.
 // Its holder says nothing any more: the task is somebody else's.
 var ErrClaimLost = errors.New("the task was claimed by another worker")
@@ -123,6 +127,7 @@ var ErrNoRun = errors.New("the task has no open run")
 // Runs keeps one record for each open run. It is what a successor respects.
 type Runs interface {
 	// Claim makes this worker the owner of the task's run and counts an attempt.
+	// Unless it resumes, the run must be that of the same message: ErrOtherTask.
 	Claim(ctx context.Context, request ClaimRequest) (Claim, error)
 }
 

@@ -29,7 +29,16 @@ type Sweeper struct {
 	log       *zap.Logger
 	// seen are the orphans of the last look: one look may fall between a lease
 	// that has ended and its renewal.
-	seen map[string]int
+	seen map[string]orphan
+	// least is how long a run must have been an orphan before it is ended.
+	least time.Duration
+}
+
+// orphan is a run as it was seen: how often it had been claimed, and since when
+// nobody has it.
+type orphan struct {
+	claims int
+	since  time.Time
 }
 
 // NewSweeper returns a sweeper. Nothing happens before Sweep.
@@ -37,9 +46,14 @@ func NewSweeper(orphanage Orphanage, runs Runs, publisher Publisher, log *zap.Lo
 	return &Sweeper{orphanage: orphanage, runs: runs, publisher: publisher, log: log}
 }
 
-// Run sweeps until ctx ends. The time between two looks must be longer than a
-// lease lasts.
+// looks is how many times in a row a run must have been an orphan: together they
+// take longer than a lease lasts.
+const looks = 5
+
+// Run sweeps until ctx ends. The time between two looks is a third of what a lease
+// lasts, so that whoever sweeps keeps that right from one look to the next.
 func (s *Sweeper) Run(ctx context.Context, every time.Duration) {
+	s.least = (looks - 1) * every
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -67,15 +81,21 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		return err
 	}
 	var failed []error
+	before := s.seen
+	s.seen = map[string]orphan{}
 	for id, claims := range orphans {
-		if before, seen := s.seen[id]; !seen || before != claims {
+		known, again := before[id]
+		if !again || known.claims != claims {
+			known = orphan{claims: claims, since: time.Now()}
+		}
+		s.seen[id] = known
+		if !again || before[id].claims != claims || time.Since(known.since) < s.least {
 			continue
 		}
 		if err := s.end(ctx, id); err != nil {
 			failed = append(failed, fmt.Errorf("end the run of %s: %w", id, err))
 		}
 	}
-	s.seen = orphans
 	return errors.Join(failed...)
 }
 

@@ -6,9 +6,10 @@ package check
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,6 +24,12 @@ type Report struct {
 	// Lost, Twice, Contradicted and Disordered count the violations of their kind.
 	Lost, Twice, Contradicted, Disordered int
 	Violations                            []string
+
+	ends map[string]terminal
+	// signs are what was seen of each task and when, in no order.
+	signs map[string][]sign
+	// effectsOf are the effects of each job, in their order.
+	effectsOf map[string][]effect.Effect
 }
 
 // message is one stored message.
@@ -30,7 +37,7 @@ type message struct {
 	subject string
 	header  nats.Header
 	data    []byte
-	stored  int64
+	stored  time.Time
 }
 
 // terminal is the part of a terminal record that is compared.
@@ -46,7 +53,7 @@ type terminal struct {
 // DEPLOYMENTS, LOGS, EFFECTS and DISPATCH_EVENTS. Sent are the ids of the tasks
 // that were accepted; none means those that have an end.
 func Read(ctx context.Context, js jetstream.JetStream, sent ...string) (Report, error) {
-	var r Report
+	r := Report{signs: map[string][]sign{}, effectsOf: map[string][]effect.Effect{}}
 	done, err := read(ctx, js, "DISPATCH_EVENTS", "dispatch.done.*")
 	if err != nil {
 		return r, err
@@ -61,6 +68,7 @@ func Read(ctx context.Context, js jetstream.JetStream, sent ...string) (Report, 
 			r.twice("task %s has two terminal records", t.TaskID)
 		}
 		ends[t.TaskID] = t
+		r.saw(t.TaskID, sign{at: m.stored, over: true})
 	}
 	r.Tasks = len(ends)
 	for _, id := range sent {
@@ -68,6 +76,7 @@ func Read(ctx context.Context, js jetstream.JetStream, sent ...string) (Report, 
 			r.lost("task %s has no terminal record", id)
 		}
 	}
+	r.ends = ends
 	for _, check := range []func(context.Context, jetstream.JetStream, map[string]terminal) error{r.events, r.logs, r.effects} {
 		if err := check(ctx, js, ends); err != nil {
 			return r, err
@@ -91,34 +100,41 @@ func (r *Report) note(count *int, kind, format string, args []any) {
 	r.Violations = append(r.Violations, kind+": "+fmt.Sprintf(format, args...))
 }
 
-// read returns the messages of a subject in their order; none where there is no
-// such stream.
+// readTries bounds how often one message is asked for: a cluster may just have
+// changed its leaders.
+const readTries = 10
+
+// read returns the messages of a subject in their order, each read from the
+// stream's leader.
 func read(ctx context.Context, js jetstream.JetStream, name, subject string) ([]message, error) {
 	stream, err := js.Stream(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s: %w", name, err)
 	}
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", name, err)
-	}
-	info, err := consumer.Info(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", name, err)
-	}
-	all := make([]message, 0, info.NumPending)
-	for range info.NumPending {
-		m, err := consumer.Next(jetstream.FetchContext(ctx))
+	var all []message
+	for from := uint64(1); ; {
+		m, err := next(ctx, stream, from, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return all, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read stream %s: %w", name, err)
 		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, message{subject: m.Subject(), header: m.Headers(), data: m.Data(), stored: meta.Timestamp.UnixNano()})
+		all = append(all, message{subject: m.Subject, header: m.Header, data: m.Data, stored: m.Time})
+		from = m.Sequence + 1
 	}
-	return all, nil
+}
+
+func next(ctx context.Context, stream jetstream.Stream, from uint64, subject string) (m *jetstream.RawStreamMsg, err error) {
+	for range readTries {
+		bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
+		m, err = stream.GetMsg(bounded, from, jetstream.WithGetMsgSubject(subject))
+		cancel()
+		if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || ctx.Err() != nil {
+			break
+		}
+	}
+	return m, err
 }
 
 // events compares the legacy events with the terminal records.
@@ -183,8 +199,12 @@ func (r *Report) logs(ctx context.Context, js jetstream.JetStream, ends map[stri
 			ended[id] = status
 			continue
 		}
-		var line struct{ Sequence uint64 }
+		var line struct {
+			Sequence uint64
+			Content  string
+		}
 		_ = json.Unmarshal(m.data, &line)
+		r.saw(strings.TrimPrefix(id, "d-"), sign{at: m.stored, worker: workerIn(line.Content)})
 		if ended[id] != "" {
 			r.disordered("line %d of the log of %s follows its end", line.Sequence, id)
 		}
@@ -212,38 +232,4 @@ func deploymentOf(m message) (id, status string) {
 	}
 	_ = json.Unmarshal(m.data, &body)
 	return body.DeploymentID, body.Status
-}
-
-// effects looks whether the side effects of a job are made by one task after the
-// other, in the order of their ends, and those of a task by one worker after
-// the other.
-func (r *Report) effects(ctx context.Context, js jetstream.JetStream, ends map[string]terminal) error {
-	all, err := read(ctx, js, effect.Stream, ">")
-	if err != nil {
-		return err
-	}
-	tasksOf := map[string][]string{}
-	workersOf := map[string][]string{}
-	for _, m := range all {
-		var e effect.Effect
-		if err := json.Unmarshal(m.data, &e); err != nil {
-			return fmt.Errorf("read the effect on %s: %w", m.subject, err)
-		}
-		r.follows("job "+e.Target, tasksOf, e.Target, e.TaskID)
-		r.follows("task "+e.TaskID, workersOf, e.TaskID, e.Worker)
-	}
-	return nil
-}
-
-// follows notes who makes an effect now: whoever was followed by somebody else
-// must not come back.
-func (r *Report) follows(what string, order map[string][]string, key, who string) {
-	before := order[key]
-	if len(before) > 0 && before[len(before)-1] == who {
-		return
-	}
-	if slices.Contains(before, who) {
-		r.disordered("%s: %s makes an effect again after %s", what, who, before[len(before)-1])
-	}
-	order[key] = append(before, who)
 }

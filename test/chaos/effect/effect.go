@@ -30,6 +30,9 @@ type Effect struct {
 	TaskID string `json:"task_id"`
 	Target string `json:"target"`
 	Worker string `json:"worker"`
+	// Attempt is this process's own for this try: a worker may get a task again,
+	// but an attempt that has been followed by another one must be over.
+	Attempt string `json:"attempt"`
 }
 
 // Subject is where an effect is written.

@@ -20,12 +20,15 @@ import (
 type handler struct {
 	js     jetstream.JetStream
 	worker string
+	// attempt is set in the copy that carries out one.
+	attempt string
 }
 
 var _ worker.Handler = (*handler)(nil)
 
 // Handle carries out a task as its image's tag, or its job's name, says.
 func (h *handler) Handle(ctx context.Context, t tasks.Task, at tasks.Attempt, rep tasks.Reporter) (tasks.Result, error) {
+	h = &handler{js: h.js, worker: h.worker, attempt: tasks.NewID()}
 	if t.Destroy != nil {
 		return h.destroy(ctx, t, at, rep)
 	}
@@ -105,7 +108,7 @@ func (h *handler) work(ctx context.Context, rep tasks.Reporter, plan effect.Plan
 // stands right before it, as in the adapters.
 func (h *handler) effect(ctx context.Context, t tasks.Task, at tasks.Attempt, kind string) error {
 	target := strings.Join(t.Targets(), "+")
-	body, err := json.Marshal(effect.Effect{Kind: kind, TaskID: t.ID, Target: target, Worker: h.worker})
+	body, err := json.Marshal(effect.Effect{Kind: kind, TaskID: t.ID, Target: target, Worker: h.worker, Attempt: h.attempt})
 	if err != nil {
 		return err
 	}

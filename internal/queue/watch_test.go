@@ -1,0 +1,163 @@
+package queue_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/dispatchd/dispatchd/internal/queue"
+	"github.com/dispatchd/dispatchd/internal/worker"
+)
+
+func TestWhatIsDeletedWhileTheServiceRunsIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	nc, js, q := open(t, topology)
+	core, said := observer.New(zap.ErrorLevel)
+	watch := queue.NewWatch(nc, js, topology, zap.New(core))
+	if err := watch.Look(t.Context()); err != nil || said.Len() > 0 {
+		t.Fatalf("nothing is missing: %v, %v", err, said.All())
+	}
+	for _, name := range []string{"DISPATCH_TASKS", "DISPATCH_EVENTS", "DISPATCH_DLQ", "KV_dispatch_run", "KV_dispatch_lease"} {
+		if err := js.DeleteStream(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		if err := watch.Look(t.Context()); err != nil {
+			t.Errorf("%s was deleted: %v", name, err)
+		}
+		if all := said.TakeAll(); len(all) == 0 || all[0].ContextMap()["stream"] != name {
+			t.Errorf("%s was deleted and the log says %v", name, all)
+		}
+	}
+	queued(t, js, topology, "web", "a")
+	if err := fetch(t, q).Done(t.Context()); err != nil {
+		t.Errorf("the queue that was made again: %v", err)
+	}
+	if err := js.DeleteConsumer(t.Context(), "DISPATCH_TASKS", "dispatchd"); err != nil {
+		t.Fatal(err)
+	}
+	queued(t, js, topology, "web", "b")
+	if err := watch.Look(t.Context()); err != nil || said.Len() != 1 {
+		t.Errorf("the consumer was deleted: %v, %v", err, said.All())
+	}
+	if got := fetch(t, q).Message().Subject; !strings.HasSuffix(got, ".b") {
+		t.Errorf("the consumer that was made again gives %s, want b", got)
+	}
+}
+
+func TestWhatIsChangedWhileTheServiceRunsIsNamed(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	nc, js, _ := open(t, topology)
+	stream, err := js.Stream(t.Context(), "KV_dispatch_lease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.AllowDirect = true
+	if _, err := js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	err = queue.NewWatch(nc, js, topology, zap.NewNop()).Look(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "KV_dispatch_lease does not fit: direct gets are allowed") {
+		t.Errorf("got %v, want it to name the stream and what is wrong", err)
+	}
+}
+
+func TestAMessageThatIsGoneIsNotWorkedOn(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	_, js, q := open(t, topology)
+	queued(t, js, topology, "web", "a", "b")
+	a := fetch(t, q)
+	deleteFirst(t, js)
+	if _, blocked := turn(t, a); blocked == nil || !blocked.Mine {
+		t.Errorf("a, which somebody has deleted: %+v, want it handed back", blocked)
+	}
+	if _, blocked := turn(t, fetch(t, q)); blocked != nil {
+		t.Errorf("b: %+v, want its turn", blocked)
+	}
+}
+
+func deleteFirst(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), "DISPATCH_TASKS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.DeleteMsg(t.Context(), stream.CachedInfo().State.FirstSeq); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A new stream never confirms an acknowledgement of the old one's message: who
+// waited for that would keep its slot for ever.
+func TestAMessageIsDoneWhoseStreamWasDeleted(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	nc, js, q := open(t, topology)
+	queued(t, js, topology, "web", "a")
+	a := fetch(t, q)
+	if err := js.DeleteStream(t.Context(), "DISPATCH_TASKS"); err != nil {
+		t.Fatal(err)
+	}
+	if err := queue.NewWatch(nc, js, topology, zap.NewNop()).Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := a.Done(t.Context()); err != nil {
+		t.Errorf("after %s: %v", time.Since(began), err)
+	}
+}
+
+func TestAnIDNamesOneTask(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	_, js, _ := open(t, topology)
+	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim := func(subject string) error {
+		_, err := runs.Claim(t.Context(), worker.ClaimRequest{TaskID: "a", New: worker.Run{Queue: subject}})
+		return err
+	}
+	first := topology.TaskSubject("deploy-image", "web", "a")
+	if err := claim(first); err != nil {
+		t.Fatal(err)
+	}
+	if err := claim(topology.TaskSubject("deploy-image", "api", "a")); err != worker.ErrOtherTask { //nolint:errorlint // it is returned as it is
+		t.Errorf("the same id for another job: %v, want %v", err, worker.ErrOtherTask)
+	}
+	if err := claim(first); err != nil {
+		t.Errorf("the first one once more: %v", err)
+	}
+}
+
+func TestAQueueThatIsNotThereMakesNoOrphans(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	_, js, _ := open(t, topology)
+	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leases, err := queue.NewLeases(t.Context(), js, topology, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := worker.ClaimRequest{TaskID: "a", New: worker.Run{Queue: topology.TaskSubject("deploy-image", "web", "a")}}
+	if _, err := runs.Claim(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), "DISPATCH_TASKS"); err != nil {
+		t.Fatal(err)
+	}
+	if orphans, err := queue.NewOrphanage(leases, runs).Orphans(t.Context()); err == nil {
+		t.Errorf("without a queue the orphans are %v, want an error", orphans)
+	}
+}

@@ -1,0 +1,58 @@
+package worker_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/worker"
+)
+
+// A lease that is not renewed between two looks would be anybody's, and each new
+// sweeper would begin with its first look again.
+func TestTheSweeperLooksMoreOftenThanItsLeaseEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const beat, lease = 8 * time.Second, 25 * time.Second
+		w := newWorld()
+		w.runs["a"] = &worker.Run{Claims: 1, Attempts: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed, Reason: tasks.ReasonWorkerLost}}
+		began := time.Now()
+		home := &timedOrphans{now: map[string]int{"a": 1}, lease: lease}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var running sync.WaitGroup
+		running.Go(func() { worker.NewSweeper(home, w, w, zap.NewNop()).Run(ctx, beat) })
+		time.Sleep(lease - time.Second)
+		synctest.Wait()
+		if got := w.seen(); len(got) != 0 {
+			t.Errorf("after %s: %v, want nothing before a lease can have ended", time.Since(began), got)
+		}
+		time.Sleep(beat + time.Second)
+		synctest.Wait()
+		if _, ended := w.terminal["a"]; !ended || home.lapsed {
+			t.Errorf("after %s: ended %v, the sweeper's lease has lapsed %v; want the end, under one lease", time.Since(began), ended, home.lapsed)
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
+// timedOrphans notices where the sweeper's lease would have ended between two looks.
+type timedOrphans struct {
+	now    map[string]int
+	lease  time.Duration
+	last   time.Time
+	lapsed bool
+}
+
+func (o *timedOrphans) Lead(context.Context) (bool, error) {
+	o.lapsed = o.lapsed || (!o.last.IsZero() && time.Since(o.last) >= o.lease)
+	o.last = time.Now()
+	return true, nil
+}
+
+func (o *timedOrphans) Orphans(context.Context) (map[string]int, error) { return o.now, nil }
