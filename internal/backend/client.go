@@ -54,7 +54,7 @@ func New(opts Options) *Client {
 		opts.Warn = func(context.Context, error) {}
 	}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+		Proxy:               http.ProxyFromEnvironment,
 		TLSHandshakeTimeout: opts.Timeout, IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: 4,
 	}
 	return &Client{opts: opts, http: &http.Client{Transport: transport, CheckRedirect: stayOnHost}}

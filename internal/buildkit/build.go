@@ -7,9 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dispatchd/dispatchd/internal/buildkit/control"
 	"github.com/dispatchd/dispatchd/internal/tasks"
-	"github.com/moby/buildkit/client"
-	gateway "github.com/moby/buildkit/frontend/gateway/client"
 )
 
 // hangUpAfter is how long a build that was told to stop may take before its
@@ -54,7 +53,7 @@ func (c *Client) build(ctx context.Context, req tasks.BuildRequest, rep *discree
 
 // run carries out one solve on a connection of its own.
 func (c *Client) run(ctx context.Context, plan *solvePlan, rep *discreet) (tasks.Image, error) {
-	conn, err := c.dial(ctx)
+	conn, err := c.dial()
 	if err != nil {
 		return tasks.Image{}, err
 	}
@@ -72,7 +71,7 @@ func (c *Client) run(ctx context.Context, plan *solvePlan, rep *discreet) (tasks
 
 	printer := newPrinter(rep, plan.push)
 	printer.hide = rep.redactor.String
-	var response answer
+	var response control.Result
 	err = plan.load.while(ctx, func() (err error) {
 		response, err = solve(ctx, conn, plan, printer)
 		return err
@@ -87,39 +86,20 @@ func (c *Client) run(ctx context.Context, plan *solvePlan, rep *discreet) (tasks
 	return plan.load.name(ctx, image, response)
 }
 
-// answer is what a solve returns: the export's values and the image's config.
-type answer struct {
-	export map[string]string
-	config []byte
-}
-
 // solve runs the frontend and the export, and returns when the last line of
 // progress has been printed.
-func solve(ctx context.Context, conn *client.Client, plan *solvePlan, printer *printer) (answer, error) {
-	updates := make(chan *client.SolveStatus)
+func solve(ctx context.Context, conn *control.Client, plan *solvePlan, printer *printer) (control.Result, error) {
+	updates := make(chan *control.Update)
 	var printing sync.WaitGroup
 	printing.Go(func() { printer.consume(updates) })
 	defer printing.Wait()
 
-	var config []byte
-	build := func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
-		result, err := gw.Solve(ctx, plan.request())
-		if err != nil {
-			return nil, err
-		}
-		config = result.Metadata[imageConfigKey]
-		return result, nil
-	}
-	response, err := conn.Build(ctx, plan.options, "", build, updates)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{export: response.ExporterResponse, config: config}, nil
+	return conn.Build(ctx, plan.build, updates)
 }
 
 // watch ends a build whose daemon has stopped answering, and cuts the
 // connection of one that was told to stop and does not.
-func (c *Client) watch(ctx context.Context, conn *client.Client, done <-chan struct{}, stop context.CancelCauseFunc) {
+func (c *Client) watch(ctx context.Context, conn *control.Client, done <-chan struct{}, stop context.CancelCauseFunc) {
 	ticker := time.NewTicker(c.options.WatchEvery)
 	defer ticker.Stop()
 	for {
@@ -137,7 +117,7 @@ func (c *Client) watch(ctx context.Context, conn *client.Client, done <-chan str
 	}
 }
 
-func hangUp(conn *client.Client, done <-chan struct{}) {
+func hangUp(conn *control.Client, done <-chan struct{}) {
 	timer := time.NewTimer(hangUpAfter)
 	defer timer.Stop()
 	select {

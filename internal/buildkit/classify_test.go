@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/dispatchd/dispatchd/internal/buildkit"
+	"github.com/dispatchd/dispatchd/internal/buildkit/control"
 	"github.com/dispatchd/dispatchd/internal/tasks"
-	"github.com/moby/buildkit/client"
 	exitpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
@@ -21,11 +21,11 @@ import (
 const runDigest = "sha256:run"
 
 // ranStep is the progress of one step that wrote the output.
-func ranStep(name, output string) []*client.SolveStatus {
+func ranStep(name, output string) []*control.Update {
 	start := time.Unix(1000, 0)
-	return []*client.SolveStatus{{
-		Vertexes: []*client.Vertex{{Digest: runDigest, Name: name, Started: &start}},
-		Logs:     []*client.VertexLog{{Vertex: runDigest, Stream: 2, Data: []byte(output), Timestamp: start}},
+	return []*control.Update{{
+		Vertexes: []*control.Vertex{{Digest: runDigest, Name: name, Started: &start}},
+		Logs:     []*control.VertexLog{{Vertex: runDigest, Stream: 2, Data: []byte(output), Timestamp: start}},
 	}}
 }
 
@@ -73,7 +73,7 @@ func TestClassifySteps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var updates []*client.SolveStatus
+			var updates []*control.Update
 			if tc.step != "" {
 				updates = ranStep(tc.step, tc.output)
 			}

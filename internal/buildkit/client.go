@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/dispatchd/dispatchd/internal/buildkit/control"
 	"github.com/dispatchd/dispatchd/internal/tasks"
-	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc/codes"
 )
@@ -71,7 +71,7 @@ func New(options Options) (*Client, error) {
 // Ping asks the daemon whether it is there. Its error is a
 // *tasks.Failure with reason builder_unavailable.
 func (c *Client) Ping(ctx context.Context) error {
-	conn, err := c.dial(ctx)
+	conn, err := c.dial()
 	if err != nil {
 		return err
 	}
@@ -80,8 +80,8 @@ func (c *Client) Ping(ctx context.Context) error {
 }
 
 // dial makes a connection that connects when it is used.
-func (c *Client) dial(ctx context.Context) (*client.Client, error) {
-	conn, err := client.New(ctx, c.options.Address)
+func (c *Client) dial() (*control.Client, error) {
+	conn, err := control.Dial(c.options.Address)
 	if err != nil {
 		return nil, c.down("cannot be reached", err)
 	}
@@ -90,10 +90,10 @@ func (c *Client) dial(ctx context.Context) (*client.Client, error) {
 
 // ask requires an answer within the answer timeout: a daemon that accepts the
 // connection and says nothing would hold a build up to the task's deadline.
-func (c *Client) ask(ctx context.Context, conn *client.Client) error {
+func (c *Client) ask(ctx context.Context, conn *control.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, c.options.AnswerTimeout)
 	defer cancel()
-	_, err := conn.Info(ctx)
+	_, err := conn.Version(ctx)
 	switch {
 	case err == nil:
 		return nil

@@ -8,9 +8,9 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/dispatchd/dispatchd/internal/buildkit/control"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-	"github.com/moby/buildkit/client"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
@@ -39,7 +39,7 @@ type Worker struct {
 // Diagnose asks the daemon what it is. It builds nothing. Its error is a
 // *tasks.Failure with the reason builder_unavailable.
 func (c *Client) Diagnose(ctx context.Context) (Daemon, error) {
-	conn, err := c.dial(ctx)
+	conn, err := c.dial()
 	if err != nil {
 		return Daemon{}, err
 	}
@@ -47,28 +47,25 @@ func (c *Client) Diagnose(ctx context.Context) (Daemon, error) {
 	if err := c.ask(ctx, conn); err != nil {
 		return Daemon{}, err
 	}
-	info, err := conn.Info(ctx)
+	version, err := conn.Version(ctx)
 	if err != nil {
 		return Daemon{}, c.down("does not say its version", err)
 	}
-	daemon := Daemon{Version: info.BuildkitVersion.Version, CacheBytes: -1}
-	workers, err := conn.ListWorkers(ctx)
+	daemon := Daemon{Version: version, CacheBytes: -1}
+	workers, err := conn.Workers(ctx)
 	if err != nil {
 		return daemon, c.down("does not list its workers", err)
 	}
 	for _, worker := range workers {
 		daemon.Workers = append(daemon.Workers, newWorker(worker))
 	}
-	if usage, err := conn.DiskUsage(ctx); err == nil {
-		daemon.CacheBytes = 0
-		for _, record := range usage {
-			daemon.CacheBytes += record.Size
-		}
+	if bytes, err := conn.CacheBytes(ctx); err == nil {
+		daemon.CacheBytes = bytes
 	}
 	return daemon, nil
 }
 
-func newWorker(info *client.WorkerInfo) Worker {
+func newWorker(info *control.Worker) Worker {
 	var worker Worker
 	for _, platform := range info.Platforms {
 		text := platform.OS + "/" + platform.Architecture
@@ -77,8 +74,8 @@ func newWorker(info *client.WorkerInfo) Worker {
 		}
 		worker.Platforms = append(worker.Platforms, text)
 	}
-	worker.Capped = slices.ContainsFunc(info.GCPolicy, func(rule client.PruneInfo) bool {
-		return len(rule.Filter) == 0 && rule.KeepDuration == 0 && (rule.MaxUsedSpace > 0 || rule.MinFreeSpace > 0)
+	worker.Capped = slices.ContainsFunc(info.GCPolicy, func(rule *control.Rule) bool {
+		return len(rule.Filters) == 0 && rule.KeepDuration == 0 && (rule.MaxUsedSpace > 0 || rule.MinFreeSpace > 0)
 	})
 	return worker
 }

@@ -8,17 +8,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dispatchd/dispatchd/internal/buildkit/control"
 	"github.com/dispatchd/dispatchd/internal/tasks"
-	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session/auth"
 )
 
 // PrintProgress feeds a printer that holds ends for so long that only the
 // updates themselves decide what is printed.
-func PrintProgress(rep tasks.Reporter, push bool, updates []*client.SolveStatus) {
+func PrintProgress(rep tasks.Reporter, push bool, updates []*control.Update) {
 	p := newPrinter(rep, push)
 	p.hold = time.Hour
-	channel := make(chan *client.SolveStatus, len(updates))
+	channel := make(chan *control.Update, len(updates))
 	for _, update := range updates {
 		channel <- update
 	}
@@ -27,7 +27,7 @@ func PrintProgress(rep tasks.Reporter, push bool, updates []*client.SolveStatus)
 }
 
 // ClassifyBuild classifies an error after the updates of its build.
-func ClassifyBuild(err error, name string, creds tasks.Credentials, updates []*client.SolveStatus) *tasks.Failure {
+func ClassifyBuild(err error, name string, creds tasks.Credentials, updates []*control.Update) *tasks.Failure {
 	ref, parseErr := parseImage(name, "v1")
 	if parseErr != nil {
 		panic(parseErr)

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/dispatchd/dispatchd/internal/buildkit/control"
 	"github.com/dispatchd/dispatchd/internal/tasks"
-	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 )
 
@@ -29,9 +29,9 @@ func newLoading(docker *dockerDaemon, ref imageRef) *loading {
 }
 
 // export is the export that writes into the daemon.
-func (l *loading) export() client.ExportEntry {
-	return client.ExportEntry{
-		Type:  client.ExporterDocker,
+func (l *loading) export() control.Export {
+	return control.Export{
+		Type:  "docker",
 		Attrs: map[string]string{"name": l.ref.named.Name() + ":" + l.ref.tag},
 		Output: func(map[string]string) (io.WriteCloser, error) {
 			l.once.Do(func() { close(l.begun) })
@@ -84,12 +84,12 @@ func isClosed(channel <-chan struct{}) bool {
 
 // name makes the image one that a job can name. Nomad pulls whatever has the
 // tag latest, even where the daemon has it, so that one gets another tag.
-func (l *loading) name(ctx context.Context, image tasks.Image, a answer) (tasks.Image, error) {
+func (l *loading) name(ctx context.Context, image tasks.Image, a control.Result) (tasks.Image, error) {
 	if l == nil {
 		return image, nil
 	}
 	image.Loaded, image.Unresolved = true, ""
-	_, id, _ := strings.Cut(a.export[exptypes.ExporterImageConfigDigestKey], ":")
+	_, id, _ := strings.Cut(a.Export[exptypes.ExporterImageConfigDigestKey], ":")
 	if image.Tag != defaultTag || id == "" {
 		return image, nil
 	}

@@ -9,10 +9,9 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/dispatchd/dispatchd/internal/buildkit/control"
 	"github.com/dispatchd/dispatchd/internal/tasks"
-	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
-	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/session"
 	"github.com/tonistiigi/fsutil"
 )
@@ -39,14 +38,12 @@ type inputs struct {
 
 // solvePlan is everything that is decided before the daemon is asked.
 type solvePlan struct {
-	ref      imageRef
-	creds    tasks.Credentials
-	push     bool
-	load     *loading
-	what     string
-	frontend string
-	attrs    map[string]string
-	options  client.SolveOpt
+	ref   imageRef
+	creds tasks.Credentials
+	push  bool
+	load  *loading
+	what  string
+	build control.Build
 }
 
 // plan turns a request into what the daemon is asked.
@@ -64,26 +61,22 @@ func (c *Client) plan(req tasks.BuildRequest, ref imageRef, in inputs) (*solvePl
 		return nil, err
 	}
 	plan := &solvePlan{
-		ref: ref, creds: req.Credentials, push: req.Push,
-		what: in.describe(req), frontend: dockerfileFrontend, attrs: in.dockerfileAttrs(req, ref),
+		ref: ref, creds: req.Credentials, push: req.Push, what: in.describe(req),
+	}
+	plan.build = control.Build{
+		Frontend: dockerfileFrontend, Attrs: in.dockerfileAttrs(req, ref),
+		Mounts: mounts, SharedKey: cacheName(ref),
+		Services: []session.Attachable{credentials, secrets},
 	}
 	if in.planned != nil && in.planned.Frontend != "" {
-		plan.frontend, plan.attrs = imageFrontend, in.planned.frontendAttrs(ref, secrets)
-	}
-	plan.options = client.SolveOpt{
-		LocalMounts: mounts,
-		SharedKey:   cacheName(ref),
-		Session:     []session.Attachable{credentials, secrets},
-		// The attributes are here too so that the daemon's build record names
-		// the same build.
-		FrontendAttrs: maps.Clone(plan.attrs),
+		plan.build.Frontend, plan.build.Attrs = imageFrontend, in.planned.frontendAttrs(ref, secrets)
 	}
 	switch {
 	case req.Push:
-		plan.options.Exports = []client.ExportEntry{c.export(ref)}
+		plan.build.Exports = []control.Export{c.export(ref)}
 	case c.docker != nil:
 		plan.load = newLoading(c.docker, ref)
-		plan.options.Exports = []client.ExportEntry{plan.load.export()}
+		plan.build.Exports = []control.Export{plan.load.export()}
 	}
 	return plan, nil
 }
@@ -173,17 +166,12 @@ func cacheName(ref imageRef) string {
 }
 
 // export pushes the image by its tag; the digest comes with the answer.
-func (c *Client) export(ref imageRef) client.ExportEntry {
+func (c *Client) export(ref imageRef) control.Export {
 	attrs := map[string]string{"name": ref.named.Name() + ":" + ref.tag, "push": "true"}
 	if slices.Contains(c.insecure, ref.host()) {
 		attrs["registry.insecure"] = strconv.FormatBool(true)
 	}
-	return client.ExportEntry{Type: client.ExporterImage, Attrs: attrs}
-}
-
-// request asks for the frontend's result.
-func (p *solvePlan) request() gateway.SolveRequest {
-	return gateway.SolveRequest{Frontend: p.frontend, FrontendOpt: p.attrs}
+	return control.Export{Type: "image", Attrs: attrs}
 }
 
 // announce says in the build log what was decided.
@@ -192,16 +180,16 @@ func (p *solvePlan) announce(rep tasks.Reporter) {
 }
 
 // image is what the daemon's answer says about the image.
-func (p *solvePlan) image(a answer) (tasks.Image, error) {
+func (p *solvePlan) image(a control.Result) (tasks.Image, error) {
 	image := p.ref.image()
-	if err := describeImage(&image, a.config); err != nil {
+	if err := describeImage(&image, a.Metadata[imageConfigKey]); err != nil {
 		return tasks.Image{}, tasks.Fail(tasks.ReasonInternal, "", fmt.Errorf("read the built image's config: %w", err))
 	}
 	if !p.push {
 		image.Unresolved = "it was built and not pushed"
 		return image, nil
 	}
-	image.Digest = a.export[exptypes.ExporterImageDigestKey]
+	image.Digest = a.Export[exptypes.ExporterImageDigestKey]
 	if image.Digest == "" {
 		return tasks.Image{}, tasks.Fail(tasks.ReasonInternal, "", fmt.Errorf("the builder pushed %s without a digest", p.ref))
 	}

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dispatchd/dispatchd/internal/buildkit/control"
 	"github.com/dispatchd/dispatchd/internal/tasks"
-	"github.com/moby/buildkit/client"
 )
 
 // progressEvery is how often a transfer that takes long says how far it is.
@@ -56,7 +56,7 @@ func newPrinter(rep tasks.Reporter, push bool) *printer {
 }
 
 // consume prints until the channel is closed.
-func (p *printer) consume(updates <-chan *client.SolveStatus) {
+func (p *printer) consume(updates <-chan *control.Update) {
 	defer p.finish()
 	timer := time.NewTimer(p.hold)
 	defer timer.Stop()
@@ -92,7 +92,7 @@ func (p *printer) release() {
 }
 
 // print writes one update: new steps, their transfers, their output, their ends.
-func (p *printer) print(update *client.SolveStatus) {
+func (p *printer) print(update *control.Update) {
 	for _, v := range update.Vertexes {
 		p.open(v)
 		if v.Cached {
@@ -114,7 +114,7 @@ func (p *printer) print(update *client.SolveStatus) {
 }
 
 // open prints a step's name when it begins. Vertices of one group are one step.
-func (p *printer) open(v *client.Vertex) {
+func (p *printer) open(v *control.Vertex) {
 	s := p.stepOf(v)
 	if v.Started == nil && !v.Cached {
 		return
@@ -123,7 +123,7 @@ func (p *printer) open(v *client.Vertex) {
 		p.begin(s)
 	}
 	if v.Started != nil && v.Completed == nil {
-		s.running[v.Digest.String()] = true
+		s.running[v.Digest] = true
 		p.unhold(s)
 	}
 	if v.Started != nil && s.started.IsZero() {
@@ -147,8 +147,8 @@ func (p *printer) begin(s *step) {
 	p.say(p.out, s, s.name)
 }
 
-func (p *printer) stepOf(v *client.Vertex) *step {
-	key, name := v.Digest.String(), v.Name
+func (p *printer) stepOf(v *control.Vertex) *step {
+	key, name := v.Digest, v.Name
 	if v.ProgressGroup != nil {
 		key, name = "group "+v.ProgressGroup.Id, v.ProgressGroup.Name
 	}
@@ -157,17 +157,17 @@ func (p *printer) stepOf(v *client.Vertex) *step {
 		s = newStep(p.hidden(oneLine(name)))
 		p.steps[key] = s
 	}
-	p.byVertex[v.Digest.String()] = s
+	p.byVertex[v.Digest] = s
 	return s
 }
 
 // end prints how a step ended, once for each time that it ran.
-func (p *printer) end(v *client.Vertex) {
-	s := p.byVertex[v.Digest.String()]
+func (p *printer) end(v *control.Vertex) {
+	s := p.byVertex[v.Digest]
 	if v.Completed == nil || s.index == 0 {
 		return
 	}
-	delete(s.running, v.Digest.String())
+	delete(s.running, v.Digest)
 	if len(s.running) > 0 || s.ended.Equal(*v.Completed) {
 		return
 	}
@@ -189,8 +189,8 @@ func (p *printer) end(v *client.Vertex) {
 
 // transfer prints what a step reports of itself: at its end, and now and then
 // where it takes long.
-func (p *printer) transfer(status *client.VertexStatus) {
-	s, ok := p.byVertex[status.Vertex.String()]
+func (p *printer) transfer(status *control.VertexStatus) {
+	s, ok := p.byVertex[status.Vertex]
 	if !ok || s.index == 0 {
 		return
 	}
@@ -212,8 +212,8 @@ func (p *printer) transfer(status *client.VertexStatus) {
 	p.say(p.out, s, describe(status))
 }
 
-func (p *printer) warn(w *client.VertexWarning) {
-	s, ok := p.byVertex[w.Vertex.String()]
+func (p *printer) warn(w *control.VertexWarning) {
+	s, ok := p.byVertex[w.Vertex]
 	if !ok || s.index == 0 {
 		return
 	}
@@ -222,8 +222,8 @@ func (p *printer) warn(w *client.VertexWarning) {
 
 // output cuts a step's output into lines; a line without its end is kept until
 // the rest comes.
-func (p *printer) output(l *client.VertexLog) {
-	s, ok := p.byVertex[l.Vertex.String()]
+func (p *printer) output(l *control.VertexLog) {
+	s, ok := p.byVertex[l.Vertex]
 	if !ok {
 		return
 	}

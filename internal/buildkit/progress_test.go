@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/dispatchd/dispatchd/internal/buildkit"
+	"github.com/dispatchd/dispatchd/internal/buildkit/control"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/google/go-cmp/cmp"
-	"github.com/moby/buildkit/client"
 )
 
 var update = flag.Bool("update", false, "rewrite the goldens in testdata")
@@ -36,13 +36,13 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-func readUpdates(t *testing.T, file string) []*client.SolveStatus {
+func readUpdates(t *testing.T, file string) []*control.Update {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var updates []*client.SolveStatus
+	var updates []*control.Update
 	if err := json.Unmarshal(text, &updates); err != nil {
 		t.Fatal(err)
 	}
@@ -79,16 +79,16 @@ func TestPartialLinesAreAssembled(t *testing.T) {
 	start := time.Unix(1000, 0)
 	at := func(ms int64) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 	end := at(2000)
-	log := func(ms int64, stream int, text string) *client.SolveStatus {
-		return &client.SolveStatus{Logs: []*client.VertexLog{{Vertex: "v", Stream: stream, Data: []byte(text), Timestamp: at(ms)}}}
+	log := func(ms int64, stream int, text string) *control.Update {
+		return &control.Update{Logs: []*control.VertexLog{{Vertex: "v", Stream: stream, Data: []byte(text), Timestamp: at(ms)}}}
 	}
 	endless := strings.Repeat("x", 70_000)
 	rep := newRecorder()
-	buildkit.PrintProgress(rep, true, []*client.SolveStatus{
-		{Vertexes: []*client.Vertex{{Digest: "v", Name: "[1/1] RUN\n  make", Started: &start}}},
+	buildkit.PrintProgress(rep, true, []*control.Update{
+		{Vertexes: []*control.Vertex{{Digest: "v", Name: "[1/1] RUN\n  make", Started: &start}}},
 		log(100, 1, "par"), log(150, 2, "err"), log(200, 1, "tial\r\nsecond\nthi"), log(250, 2, "or\n"),
 		log(300, 1, "rd\n10%\r50%\r100%\n\n"), log(400, 1, endless), log(500, 1, "no end"),
-		{Vertexes: []*client.Vertex{{Digest: "v", Name: "[1/1] RUN\n  make", Started: &start, Completed: &end}}},
+		{Vertexes: []*control.Vertex{{Digest: "v", Name: "[1/1] RUN\n  make", Started: &start, Completed: &end}}},
 	})
 	want := "#1 [1/1] RUN make\n#1 0.200 partial\n#1 0.200 second\n#1 0.300 third\n#1 0.300 100%\n#1 0.300 \n" +
 		"#1 0.400 " + endless + "\n#1 0.500 no end\n#1 DONE 2.0s\n"
@@ -106,8 +106,8 @@ func TestPartialLinesAreAssembled(t *testing.T) {
 func TestPushIsAnnouncedOnceAndBeforeItsLines(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1000, 0)
-	vertex := &client.Vertex{Digest: "e", Name: "exporting to image", Started: &start}
-	updates := []*client.SolveStatus{{Vertexes: []*client.Vertex{vertex}}, {Vertexes: []*client.Vertex{vertex}}}
+	vertex := &control.Vertex{Digest: "e", Name: "exporting to image", Started: &start}
+	updates := []*control.Update{{Vertexes: []*control.Vertex{vertex}}, {Vertexes: []*control.Vertex{vertex}}}
 	pushed := newRecorder()
 	buildkit.PrintProgress(pushed, true, updates)
 	if diff := cmp.Diff([]tasks.Stage{tasks.StagePush}, pushed.Stages()); diff != "" {
@@ -123,15 +123,15 @@ func TestPushIsAnnouncedOnceAndBeforeItsLines(t *testing.T) {
 func TestLongTransfersSayHowFarTheyAre(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1000, 0)
-	updates := []*client.SolveStatus{{Vertexes: []*client.Vertex{{Digest: "v", Name: "pull", Started: &start}}}}
+	updates := []*control.Update{{Vertexes: []*control.Vertex{{Digest: "v", Name: "pull", Started: &start}}}}
 	for second := range 12 {
-		updates = append(updates, &client.SolveStatus{Statuses: []*client.VertexStatus{{
+		updates = append(updates, &control.Update{Statuses: []*control.VertexStatus{{
 			ID: "layer", Vertex: "v", Current: int64(second) * 1_000_000, Total: 12_000_000,
 			Timestamp: start.Add(time.Duration(second) * time.Second), Started: &start,
 		}}})
 	}
 	end := start.Add(12 * time.Second)
-	done := &client.SolveStatus{Statuses: []*client.VertexStatus{{ID: "layer", Vertex: "v", Current: 12_000_000, Total: 12_000_000, Started: &start, Completed: &end}}}
+	done := &control.Update{Statuses: []*control.VertexStatus{{ID: "layer", Vertex: "v", Current: 12_000_000, Total: 12_000_000, Started: &start, Completed: &end}}}
 	rep := newRecorder()
 	buildkit.PrintProgress(rep, true, append(updates, done, done))
 	want := "#1 pull\n#1 layer 5.00MB / 12.00MB\n#1 layer 10.00MB / 12.00MB\n#1 layer 12.00MB / 12.00MB done 12.0s\n"

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/dispatchd/dispatchd/internal/buildkit"
+	"github.com/dispatchd/dispatchd/internal/buildkit/control"
 	"github.com/dispatchd/dispatchd/internal/tasks"
-	"github.com/moby/buildkit/client"
 )
 
 // The daemon's words, as BuildKit 0.34 passes them on.
@@ -42,7 +42,7 @@ func TestPullLimitsNameTheRegistry(t *testing.T) {
 func TestALayerNamesTheImageOfItsStep(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1000, 0)
-	updates := []*client.SolveStatus{{Vertexes: []*client.Vertex{{Digest: runDigest, Name: "[2/3] FROM docker.io/library/node:22@sha256:00", Started: &start}}}}
+	updates := []*control.Update{{Vertexes: []*control.Vertex{{Digest: runDigest, Name: "[2/3] FROM docker.io/library/node:22@sha256:00", Started: &start}}}}
 	err := atVertex(errors.New("failed to solve: failed to copy: httpReadSeeker: failed open: unexpected status code https://registry-1.docker.io/x: 403 Forbidden"))
 	checkFailure(t, buildkit.ClassifyBuild(err, "registry.example/app", goodCredentials, updates), tasks.ReasonRegistryAuth,
 		"pull base image node:22: the registry wants credentials, and the task has none for it")

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/moby/buildkit/client"
+	"github.com/dispatchd/dispatchd/internal/buildkit/control"
 )
 
 // stderrStream is the number that the daemon gives to a program's error output.
@@ -109,7 +109,7 @@ var stepNumber = regexp.MustCompile(`^\[[^\]]*\d+/\d+\]\s+`)
 func (s *step) command() string { return stepNumber.ReplaceAllString(s.name, "") }
 
 // describe is one line about a transfer.
-func describe(status *client.VertexStatus) string {
+func describe(status *control.VertexStatus) string {
 	text := oneLine(status.ID)
 	switch {
 	case status.Total > 0:

@@ -19,8 +19,7 @@ const maxRedirects = 5
 func (c *Client) newWeb() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:             http.ProxyFromEnvironment,
-			ForceAttemptHTTP2: true,
+			Proxy: http.ProxyFromEnvironment,
 			// An archive is taken as it is; decoding it here would hide its size.
 			DisableCompression:     true,
 			IdleConnTimeout:        30 * time.Second,

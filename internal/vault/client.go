@@ -54,7 +54,7 @@ func New(opts Options) (*Client, error) {
 		return nil, err
 	}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true,
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig,
 		TLSHandshakeTimeout: opts.Timeout, IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: 2,
 	}
 	return &Client{opts: opts, http: &http.Client{Transport: transport, CheckRedirect: stayOnHost}}, nil

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	workerBinary = filepath.Join(dir, "worker")
-	build := exec.Command("go", "build", "-tags", "grpcnotrace", "-o", workerBinary, "./worker")
+	build := exec.Command("go", "build", "-tags", "grpcnotrace,nethttpomithttp2", "-o", workerBinary, "./worker")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		panic(err)

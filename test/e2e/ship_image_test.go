@@ -95,7 +95,7 @@ func builtGit(ctx context.Context, build testbed.ImageBuild) (string, error) {
 
 // stripped builds dispatchd as a release is built.
 func stripped(ctx context.Context, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace",
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace,nethttpomithttp2",
 		"-ldflags", "-s -w -X main.number=v0.0.0-e2e", "-o", path, "../../cmd/dispatchd")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

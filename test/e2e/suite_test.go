@@ -157,7 +157,7 @@ func binary(ctx context.Context, dir string) (string, error) {
 		return filepath.Abs(path)
 	}
 	path := filepath.Join(dir, "dispatchd")
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-o", path, "../../cmd/dispatchd")
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace,nethttpomithttp2", "-o", path, "../../cmd/dispatchd")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", errors.Join(fmt.Errorf("build dispatchd: %w", err), errors.New(string(out)))
 	}
