@@ -41,6 +41,7 @@ e2e: build ## the e2e suite on real parts (root, Debian)
 	$(GO) run ./test/withbed $(GO) test -tags $(TAGS),e2e -count=1 -p 1 -timeout 20m ./internal/nomad ./internal/buildkit ./internal/pack
 	$(GO) test -tags $(TAGS),e2e -count=1 -p 1 -timeout 30m ./test/testbed ./test/e2e
 
+# Where asyncjobs cannot be downloaded, DISPATCHD_BENCH_ASYNCJOBS=DIR names its source.
 BENCH ?= .
 bench: build ## speed and size beside the same work by hand, as a table (root, Debian; BENCH=Throughput for a part)
 	$(GO) test -tags $(TAGS),e2e -run '^$$' -bench '$(BENCH)' -benchtime 1x -count 1 -timeout 30m ./test/bench
