@@ -74,7 +74,7 @@ func (d *denials) has(subject string) bool {
 func (d *denials) forget() {
 	for {
 		select {
-		case _ = <-d.news:
+		case <-d.news: //nolint:errcheck // it is dropped, not read
 		default:
 			return
 		}
