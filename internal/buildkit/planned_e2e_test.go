@@ -24,6 +24,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	// What the frontend in testdata is built from: go mod tidy does not look there.
+	_ "github.com/moby/buildkit/client/llb"
+	_ "github.com/moby/buildkit/frontend/gateway/grpcclient"
 )
 
 // standIn installs a program that says its version, records its arguments in
