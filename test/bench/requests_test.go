@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +33,7 @@ func (c cost) String() string {
 // connection sees everything that it sends.
 func countRequests(b *testing.B, ours *whole) cost {
 	b.Helper()
-	const n = 20
+	const n = 200
 	p := ours.platform
 	nc, err := nats.Connect(p.url)
 	must(b, err)
@@ -102,37 +101,33 @@ type bare struct {
 
 	consumer jetstream.Consumer
 	events   jetstream.Stream
-	runs     jetstream.Stream
-	body     []byte
+	// buckets are those of runs and leases.
+	buckets [2]jetstream.Stream
+	body    []byte
 }
 
-func (w *bare) run(b *testing.B, slots, n int) time.Duration {
+func (w *bare) run(b *testing.B, slots, n int) spent {
 	b.Helper()
-	p := w.platform
 	w.bind(b)
-	p.fill(b, n)
+	w.platform.fill(b, n)
 	ctx, stop := context.WithCancel(b.Context())
 	defer stop()
-	var left atomic.Int64
-	left.Store(int64(n))
-	var took time.Duration
+	clock := w.platform.startClock(n, stop)
 	var working sync.WaitGroup
-	began := time.Now()
 	for range slots {
 		working.Go(func() {
 			for ctx.Err() == nil {
 				if err := w.work(ctx); err != nil && ctx.Err() == nil {
 					b.Error(err)
 					stop()
-				} else if err == nil && left.Add(-1) == 0 {
-					took = time.Since(began)
-					stop()
+				} else if err == nil {
+					clock.ended()
 				}
 			}
 		})
 	}
 	working.Wait()
-	return max(took, 1)
+	return clock.result
 }
 
 func (w *bare) bind(b *testing.B) {
@@ -143,8 +138,10 @@ func (w *bare) bind(b *testing.B) {
 	must(b, err)
 	w.events, err = p.js.Stream(ctx, p.topology.Events())
 	must(b, err)
-	w.runs, err = p.js.Stream(ctx, "KV_"+p.topology.Runs())
-	must(b, err)
+	for i, bucket := range []string{p.topology.Runs(), p.topology.Leases()} {
+		w.buckets[i], err = p.js.Stream(ctx, "KV_"+bucket)
+		must(b, err)
+	}
 	w.body = bytes.Repeat([]byte("x"), w.cost.bytes)
 }
 
@@ -166,38 +163,52 @@ func (w *bare) work(ctx context.Context) error {
 
 // pay sends the requests of one task.
 func (w *bare) pay(ctx context.Context, id string) error {
-	p := w.platform
-	subjects := []string{
-		"$KV." + p.topology.Runs() + "." + id, p.subject("deployment.status.changed"),
-		p.subject("dispatch.done." + id), p.subject("deployment.succeeded"), p.subject("build.log.end.dep-" + id),
-	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for range w.cost.reads {
-		_, err := w.events.GetLastMsgForSubject(ctx, p.subject("dispatch.done."+id))
+		_, err := w.events.GetLastMsgForSubject(ctx, w.platform.subject("dispatch.done."+id))
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return err
 		}
 	}
-	var run uint64
-	for i := range w.cost.writes {
-		ack, err := p.js.Publish(ctx, subjects[i%len(subjects)], w.body, jetstream.WithMsgID(fmt.Sprintf("%s.%d", id, i)))
-		if err != nil {
-			return err
-		}
-		if i%len(subjects) == 0 {
-			run = ack.Sequence
-		}
+	stored, err := w.write(ctx, id)
+	if err != nil {
+		return err
 	}
 	for range w.cost.notes {
-		if err := p.nc.Publish(p.subject("dispatch.event."+id+".note"), w.body); err != nil {
+		if err := w.platform.nc.Publish(w.platform.subject("dispatch.event."+id+".note"), w.body); err != nil {
 			return err
 		}
 	}
-	for range w.cost.deletes {
-		if err := w.runs.DeleteMsg(ctx, run); err != nil {
+	for i := range w.cost.deletes {
+		if err := w.buckets[i%len(w.buckets)].DeleteMsg(ctx, stored[i%len(w.buckets)]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// write stores messages where a task of ours does, and returns the sequences of
+// the last ones in the buckets.
+func (w *bare) write(ctx context.Context, id string) (last [2]uint64, err error) {
+	p := w.platform
+	run, lease := "$KV."+p.topology.Runs()+"."+id, "$KV."+p.topology.Leases()+".target."+id
+	subjects := []string{
+		lease, run, p.subject("deployment.status.changed"), run, run,
+		p.subject("dispatch.done." + id), p.subject("deployment.succeeded"), p.subject("build.log.end.dep-" + id),
+	}
+	for i := range w.cost.writes {
+		subject := subjects[i%len(subjects)]
+		ack, err := p.js.Publish(ctx, subject, w.body, jetstream.WithMsgID(fmt.Sprintf("%s.%d", id, i)))
+		if err != nil {
+			return last, err
+		}
+		switch subject {
+		case run:
+			last[0] = ack.Sequence
+		case lease:
+			last[1] = ack.Sequence
+		}
+	}
+	return last, nil
 }

@@ -37,8 +37,14 @@ func serve(store string) int {
 	return 0
 }
 
-// startServer runs this program as a NATS server and returns its address.
-func startServer(b *testing.B) string {
+// natsServer is a NATS server that runs as a process of its own.
+type natsServer struct {
+	url string
+	pid int
+}
+
+// startServer runs this program as a NATS server.
+func startServer(b *testing.B) natsServer {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), serveEnv+"="+b.TempDir())
@@ -54,27 +60,28 @@ func startServer(b *testing.B) string {
 	})
 	url, err := bufio.NewReader(out).ReadString('\n')
 	must(b, err)
-	return strings.TrimSpace(url)
+	return natsServer{url: strings.TrimSpace(url), pid: cmd.Process.Pid}
 }
 
 // platform is one subject prefix on a server, with our streams and the backend's.
 type platform struct {
 	url      string
+	server   natsServer
 	topology queue.Topology
 	nc       *nats.Conn
 	js       jetstream.JetStream
 }
 
 // newPlatform connects the way the service does and makes every stream.
-func newPlatform(b *testing.B, url, prefix string) *platform {
+func newPlatform(b *testing.B, server natsServer, prefix string) *platform {
 	b.Helper()
 	ctx := brief(b)
-	nc, err := natsconn.Connect(ctx, natsconn.Options{Servers: []string{url}, Name: "bench " + prefix})
+	nc, err := natsconn.Connect(ctx, natsconn.Options{Servers: []string{server.url}, Name: "bench " + prefix})
 	must(b, err)
 	b.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	must(b, err)
-	p := &platform{url: url, topology: queue.Topology{Prefix: prefix}, nc: nc, js: js}
+	p := &platform{url: server.url, server: server, topology: queue.Topology{Prefix: prefix}, nc: nc, js: js}
 	must(b, queue.EnsureService(ctx, nc, js, p.topology))
 	for _, config := range []jetstream.StreamConfig{
 		{Name: prefix + "_DEPLOYMENTS", Subjects: []string{p.subject("deployment.>"), p.subject("job.destroyed")}},

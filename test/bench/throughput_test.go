@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,66 +25,60 @@ import (
 
 const (
 	// roundTasks is how many tasks one round works off; a warm-up takes fewer.
-	roundTasks  = 2000
-	warmUpTasks = 300
-	rounds      = 3
+	roundTasks  = 1000
+	warmUpTasks = 200
+	rounds      = 5
 )
 
 // BenchmarkThroughput works off deployments whose steps do nothing, so that
-// all that is left is the cost of the promises: a claim, IN_PROGRESS, one
-// outcome, the end of the log, the acknowledgement.
+// all that is left is the cost of the promises: a lease, a claim, IN_PROGRESS,
+// one outcome, the end of the log, the acknowledgement.
 func BenchmarkThroughput(b *testing.B) {
-	url := startServer(b)
-	ours := &whole{platform: newPlatform(b, url, "ours"), dir: memoryDir(b)}
-	cost := countRequests(b, ours)
-	results.note("requests of one task", "%s", cost)
-	contenders := []contender{
-		{"bare pull and double ack", (&bare{platform: newPlatform(b, url, "bare")}).run},
-		{"the same and as many requests", (&bare{platform: newPlatform(b, url, "requests"), cost: cost}).run},
-		{"dispatchd", ours.run},
-		{"dispatchd, work directories on the disk", (&whole{platform: newPlatform(b, url, "disk"), dir: b.TempDir()}).run},
-	}
+	server := startServer(b)
+	ours := &whole{platform: newPlatform(b, server, "ours"), dir: memoryDir(b)}
+	all := countRequests(b, ours)
+	results.note("requests of one task", "%s", all)
+	writes := cost{writes: all.writes, deletes: all.deletes, bytes: all.bytes}
+	other := buildAsyncjobs(b)
 	for _, slots := range []int{10, 50} {
-		b.Run(fmt.Sprintf("%d-slots", slots), func(b *testing.B) { compare(b, contenders, slots) })
+		contenders := []contender{
+			{"bare pull and double ack", (&bare{platform: newPlatform(b, server, "bare")}).run},
+			{"the same and as many writes", (&bare{platform: newPlatform(b, server, "writes"), cost: writes}).run},
+			{"the same and as many requests", (&bare{platform: newPlatform(b, server, "requests"), cost: all}).run},
+			{"dispatchd", ours.run},
+			{"dispatchd, work directories on the disk", (&whole{platform: newPlatform(b, server, "disk"), dir: b.TempDir()}).run},
+		}
+		if other != "" {
+			contenders = append(contenders, contender{"asyncjobs", startAsyncjobs(b, other, server, slots).run})
+		}
+		b.Run(fmt.Sprintf("%d-slots", slots), func(b *testing.B) { compareSpeeds(b, contenders, slots) })
 	}
 }
 
-// contender works off n tasks with so many slots and returns how long it took.
-type contender struct {
-	name string
-	run  func(b *testing.B, slots, n int) time.Duration
-}
-
-// The places of the two that are compared.
+// The places of those that are compared.
 const (
-	asManyRequests = 1
-	oursInMemory   = 2
+	asManyWrites   = 1
+	asManyRequests = 2
+	oursInMemory   = 3
+	asyncjobs      = 5
 )
 
-// compare lets the contenders take turns.
-func compare(b *testing.B, contenders []contender, slots int) {
-	for _, c := range contenders {
-		c.run(b, slots, warmUpTasks)
-	}
-	speeds := make([][]float64, len(contenders))
-	var ratios []float64
-	for b.Loop() {
-		for range rounds {
-			for i, c := range contenders {
-				took := c.run(b, slots, roundTasks)
-				speeds[i] = append(speeds[i], roundTasks/took.Seconds())
-			}
-			last := len(speeds[0]) - 1
-			ratios = append(ratios, speeds[oursInMemory][last]/speeds[asManyRequests][last])
-		}
-	}
+// compareSpeeds lets the contenders take turns and judges the ratios.
+func compareSpeeds(b *testing.B, contenders []contender, slots int) {
+	took := takeTurns(b, contenders, slots)
+	where := fmt.Sprintf("%d slots: ", slots)
 	for i, c := range contenders {
-		results.note(fmt.Sprintf("%d slots: %s", slots, c.name), "%.0f tasks/s", median(speeds[i]))
+		results.note(where+c.name, "%s", took.show(i))
 	}
-	ratio := median(ratios)
-	results.judge(fmt.Sprintf("%d slots: dispatchd beside as many requests", slots), fmt.Sprintf("%.2f", ratio), "≥ 0.60", ratio >= 0.6)
-	b.ReportMetric(median(speeds[oursInMemory]), "tasks/s")
-	b.ReportMetric(ratio, "ratio")
+	writes, requests := took.ratios(oursInMemory, asManyWrites), took.ratios(oursInMemory, asManyRequests)
+	results.judge(where+"dispatchd beside as many writes", spread(writes), "≥ 0.60", median(writes) >= 0.6)
+	results.judge(where+"dispatchd beside as many requests", spread(requests), "≥ 0.60", median(requests) >= 0.6)
+	if asyncjobs < len(contenders) {
+		others := took.ratios(oursInMemory, asyncjobs)
+		results.judge(where+"dispatchd beside asyncjobs", spread(others), "≥ 4.00", median(others) >= 4)
+	}
+	b.ReportMetric(median(took.speeds(oursInMemory)), "tasks/s")
+	b.ReportMetric(median(writes), "ratio")
 }
 
 // fill puts n tasks into the queue.
@@ -110,6 +104,17 @@ func (p *platform) fill(b *testing.B, n int) {
 type whole struct {
 	platform *platform
 	dir      string
+	// change may leave out a part; nil leaves out none.
+	change func(*parts)
+	// handler is nothing{} where nil.
+	handler worker.Handler
+}
+
+// parts are what a pool works with.
+type parts struct {
+	queue     worker.Queue
+	runs      worker.Runs
+	publisher worker.Publisher
 }
 
 // memoryDir is a directory that is not on a disk, where the system has one: to
@@ -131,27 +136,35 @@ func (nothing) Handle(context.Context, tasks.Task, tasks.Attempt, tasks.Reporter
 	return tasks.Result{}, nil
 }
 
-func (w *whole) run(b *testing.B, slots, n int) time.Duration {
+func (w *whole) run(b *testing.B, slots, n int) spent {
 	b.Helper()
-	w.platform.fill(b, n)
+	return runAll(b, []*whole{w}, slots, n)
+}
+
+// runAll lets several workers work off n tasks of one platform.
+func runAll(b *testing.B, workers []*whole, slots, n int) spent {
+	b.Helper()
+	p := workers[0].platform
+	p.fill(b, n)
 	ctx, stop := context.WithCancel(b.Context())
 	defer stop()
-	var left atomic.Int64
-	left.Store(int64(n))
-	var took time.Duration
-	began := time.Now()
-	pool := w.pool(b, slots, func(s worker.Settlement) {
-		if !s.Succeeded() {
-			b.Errorf("a task failed: %s", s.Message)
-		}
-		if left.Add(-1) == 0 {
-			took = time.Since(began)
-			stop()
-		}
-	})
-	began = time.Now()
-	pool.Run(ctx)
-	return took
+	clock := p.startClock(n, stop)
+	pools := make([]*worker.Pool, len(workers))
+	for i, w := range workers {
+		pools[i] = w.pool(b, slots, func(s worker.Settlement) {
+			if !s.Succeeded() {
+				b.Errorf("a task failed: %s", s.Message)
+			}
+			clock.ended()
+		})
+	}
+	clock.start()
+	var running sync.WaitGroup
+	for _, pool := range pools {
+		running.Go(func() { pool.Run(ctx) })
+	}
+	running.Wait()
+	return clock.result
 }
 
 func (w *whole) pool(b *testing.B, slots int, settled func(worker.Settlement)) *worker.Pool {
@@ -166,14 +179,20 @@ func (w *whole) pool(b *testing.B, slots int, settled func(worker.Settlement)) *
 	workspace, err := worker.OpenWorkspace(w.dir)
 	must(b, err)
 	b.Cleanup(func() { _ = workspace.Close() })
-	redactor, log := redact.New(), quietLog(b)
-	registry := prometheus.NewRegistry()
-	publisher := events.NewPublisher(p.nc, p.js, events.Options{
+	log, registry := quietLog(b), prometheus.NewRegistry()
+	used := parts{source, runs, events.NewPublisher(p.nc, p.js, events.Options{
 		Subjects: events.NewSubjects(p.topology.Prefix, ""), Stream: p.topology.Events(), Log: log, Metrics: events.NewMetrics(registry),
-	})
-	return worker.New(source, runs, publisher, nothing{}, worker.Options{
+	})}
+	if w.change != nil {
+		w.change(&used)
+	}
+	handler := w.handler
+	if handler == nil {
+		handler = nothing{}
+	}
+	return worker.New(used.queue, used.runs, used.publisher, handler, worker.Options{
 		Slots: slots, DrainTimeout: time.Minute, Heartbeat: p.topology.Pace.Beat(), OnSettled: settled,
-		Workspace: workspace, Redactor: redactor, Log: log, Metrics: worker.NewMetrics(registry),
+		Workspace: workspace, Redactor: redact.New(), Log: log, Metrics: worker.NewMetrics(registry),
 	})
 }
 
