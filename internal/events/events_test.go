@@ -137,7 +137,7 @@ func TestLegacyEventsByteForByte(t *testing.T) {
 	t.Parallel()
 	a := newAudience(t, "staging", true)
 	stream := a.open(t, subject(tasks.KindDeployRepository))
-	if err := stream.Started(t.Context()); err != nil {
+	if _, err := stream.Started(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a.tell(t, stream.Compose(tasks.Outcome{Result: tasks.Result{Image: tasks.Image{Name: "r/web", Digest: "sha256:1"}}}))

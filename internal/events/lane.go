@@ -79,6 +79,14 @@ func (l *lane) position(ctx context.Context) (uint64, error) {
 	return l.tail, nil
 }
 
+// fenced reports whether an event stands once however late it is repeated; only
+// after something was published.
+func (l *lane) fenced() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.keeper.fenced
+}
+
 // open finds the subject's stream and its end.
 func (l *lane) open(ctx context.Context) error {
 	if l.opened {

@@ -217,11 +217,17 @@ func TestWhereNothingCanBeFencedTheIDAloneKeepsEventsSingle(t *testing.T) {
 			if err != nil || len(unfenced) != 4 {
 				t.Errorf("Unfenced() = %v, %v, want each of the four subjects with why", unfenced, err)
 			}
+			if repeatable, err := a.open(t, subject(tasks.KindDeployImage)).Started(t.Context()); repeatable || err != nil {
+				t.Errorf("Started() = %v, %v, want that it must not be said again", repeatable, err)
+			}
 		})
 	}
 	a := newAudience(t, "", false)
 	if unfenced, err := a.publisher.Unfenced(t.Context()); err != nil || len(unfenced) != 0 {
 		t.Errorf("Unfenced() = %v, %v, want none for a stream that keeps everything", unfenced, err)
+	}
+	if repeatable, err := a.open(t, subject(tasks.KindDeployImage)).Started(t.Context()); !repeatable || err != nil {
+		t.Errorf("Started() = %v, %v, want that it may be said again", repeatable, err)
 	}
 }
 
@@ -246,7 +252,7 @@ func TestAWillSaysThatTheTaskBeganAndFailed(t *testing.T) {
 	a := newAudience(t, "", true)
 	about := begun(t, a.publisher, "task-1")
 	stream := a.open(t, about)
-	if err := stream.Started(t.Context()); err != nil {
+	if _, err := stream.Started(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a.tell(t, *about.Run.Will)

@@ -85,14 +85,16 @@ func (s *Stream) Stdout() io.Writer { return s.stdout }
 // Stderr takes build log bytes of an error output.
 func (s *Stream) Stderr() io.Writer { return s.stderr }
 
-// Started publishes IN_PROGRESS and returns when the server has it.
-func (s *Stream) Started(ctx context.Context) error {
+// Started publishes IN_PROGRESS and returns when the server has it. It may be
+// repeated where its subject has a lane.
+func (s *Stream) Started(ctx context.Context) (repeatable bool, err error) {
 	e := s.startedEvent()
-	if err := s.publisher.lane(e.Subject).publish(ctx, kindChanged, e); err != nil {
-		return err
+	l := s.publisher.lane(e.Subject)
+	if err := l.publish(ctx, kindChanged, e); err != nil {
+		return false, err
 	}
 	s.log.note(s.runEvent(EventStarted, nil))
-	return nil
+	return l.fenced(), nil
 }
 
 func (s *Stream) startedEvent() worker.Event {

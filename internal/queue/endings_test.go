@@ -90,3 +90,25 @@ func TestOnceThatIsStoppedBeforeItsFirstDeliveryGivesNone(t *testing.T) {
 		t.Errorf("Fetch() = %v, want io.EOF", err)
 	}
 }
+
+func TestAnOutcomeIsSavedWithoutReadingTheTimeOfTheClaim(t *testing.T) {
+	t.Parallel()
+	js, one, two := newRuns(t)
+	reads, err := js.Conn().SubscribeSync("$JS.API.STREAM.MSG.GET.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := claim(t, one, "id")
+	if err := first.Save(t.Context(), func(r *worker.Run) { r.Outcome = &worker.Settlement{TaskID: "id"} }); err != nil {
+		t.Fatal(err)
+	}
+	if err := js.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := reads.Pending(); n != 0 || err != nil {
+		t.Errorf("%d messages were read, %v: want none", n, err)
+	}
+	if second := claim(t, two, "id"); second.Run().Outcome == nil || second.Age() > time.Minute {
+		t.Errorf("the second claim reads %+v, %s old", second.Run(), second.Age())
+	}
+}

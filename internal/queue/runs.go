@@ -198,7 +198,9 @@ func (c *claim) Save(ctx context.Context, change func(*worker.Run)) error {
 
 func (c *claim) save(ctx context.Context, change func(*worker.Run)) error {
 	next := c.rec
-	if next.FirstClaim.IsZero() {
+	change(&next.Run)
+	// A run that has its outcome has no deadline any more.
+	if next.FirstClaim.IsZero() && next.Outcome == nil {
 		made, err := c.readTime(ctx)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return c.saveAgain(ctx, change)
@@ -208,7 +210,6 @@ func (c *claim) save(ctx context.Context, change func(*worker.Run)) error {
 		}
 		next.FirstClaim = made
 	}
-	change(&next.Run)
 	err := c.write(ctx, next)
 	if isConflict(err) {
 		return c.saveAgain(ctx, change)

@@ -29,6 +29,8 @@ type world struct {
 	pending  []*fakeDelivery
 	added    chan struct{}
 	closed   bool
+	// lanes keep IN_PROGRESS single however often it is said.
+	lanes bool
 	// flushHangs makes the log wait for its context.
 	flushHangs bool
 	// fail makes a verb fail as often as it says.
@@ -295,8 +297,8 @@ type fakeStream struct {
 func (s *fakeStream) Stage(stage tasks.Stage) { _ = s.world.did("stage %s", stage) }
 func (s *fakeStream) Stdout() io.Writer       { return io.Discard }
 func (s *fakeStream) Stderr() io.Writer       { return &s.world.log }
-func (s *fakeStream) Started(context.Context) error {
-	return s.world.did("IN_PROGRESS %s", s.about.Task.ID)
+func (s *fakeStream) Started(context.Context) (bool, error) {
+	return s.world.lanes, s.world.did("IN_PROGRESS %s", s.about.Task.ID)
 }
 
 func (s *fakeStream) Flush(ctx context.Context) (uint64, error) {

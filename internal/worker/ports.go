@@ -185,7 +185,7 @@ type Run struct {
 	Since map[string]uint64 `json:"since,omitempty"`
 	// Will is what is said where no worker can ever say anything better.
 	Will *Settlement `json:"will,omitempty"`
-	// Announced is true once IN_PROGRESS is out.
+	// Announced is true where IN_PROGRESS is out for certain.
 	Announced bool `json:"announced,omitempty"`
 	// LogSequence is the number of the last log line that is known to be out.
 	LogSequence uint64 `json:"log_sequence,omitempty"`
@@ -288,8 +288,10 @@ type Subject struct {
 // goroutines; the rest is settle's and in the order below.
 type Stream interface {
 	tasks.Reporter
-	// Started publishes IN_PROGRESS and returns when the server has it.
-	Started(ctx context.Context) error
+	// Started publishes IN_PROGRESS and returns when the server has it. It may be
+	// repeated at any time by anybody, and the event still stands once, where
+	// repeatable is true; else only as long as the stream remembers its id.
+	Started(ctx context.Context) (repeatable bool, err error)
 	// Flush returns when every line written so far is out. It waits for as long
 	// as the server is away, but not long for one that is there, and not past the
 	// context. It returns the number of the last line. No line may follow it.

@@ -177,7 +177,7 @@ func (p *Pool) release(ctx context.Context, a *attempt, back handBack) {
 		count = func(r *Run) { r.HandedBack++ }
 	}
 	err := p.persist(ctx, a, "hand the task back", func(ctx context.Context) error {
-		return a.claim.Save(ctx, func(r *Run) { count(r); r.LogSequence = back.lastLine })
+		return a.save(ctx, func(r *Run) { count(r); r.LogSequence = back.lastLine })
 	})
 	if err != nil {
 		a.log.Warn("the task could not be handed back; it is redelivered when its ack wait ends", zap.Error(err))
@@ -224,7 +224,7 @@ func (p *Pool) finish(ctx context.Context, a *attempt, outcome tasks.Outcome, la
 	settlement := a.stream.Compose(outcome)
 	settlement.DeadLetter = a.invalid != nil
 	err := p.persist(ctx, a, "record the outcome", func(ctx context.Context) error {
-		return a.claim.Save(ctx, func(r *Run) { r.Outcome, r.LogSequence = &settlement, lastLine })
+		return a.save(ctx, func(r *Run) { r.Outcome, r.LogSequence = &settlement, lastLine })
 	})
 	if err != nil {
 		p.unfinished(a, err)

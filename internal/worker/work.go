@@ -24,7 +24,10 @@ type attempt struct {
 	// invalid is set where the task could not be decoded.
 	invalid *tasks.Failure
 	// refused is set where the task must end without being carried out.
-	refused  *tasks.Failure
+	refused *tasks.Failure
+	// announced is true once this attempt has said IN_PROGRESS.
+	announced bool
+
 	lease    Lease
 	claim    Claim
 	hold     *hold
@@ -161,7 +164,7 @@ func (p *Pool) attempt(a *attempt) tasks.Attempt {
 		Dir: a.dir, Last: p.last(a), Guard: a.hold.guard, From: a.claim.Run().Reached, Redactor: a.redactor,
 		Keep: func(ctx context.Context, reached tasks.Checkpoint) error {
 			return p.persist(ctx, a, "record what is reached", func(ctx context.Context) error {
-				return a.claim.Save(ctx, func(r *Run) { r.Reached = reached })
+				return a.save(ctx, func(r *Run) { r.Reached = reached })
 			})
 		},
 	}
@@ -184,19 +187,34 @@ func (p *Pool) last(a *attempt) bool {
 	return a.claim.Run().Attempts >= p.options.MaxAttempts || a.delivery.Message().Last
 }
 
-// start publishes IN_PROGRESS, once for each task id, before any work.
+// start publishes IN_PROGRESS, once for each task id, before any work. The run
+// record hears of it with what it is told next, unless a successor that says it
+// again might be heard.
 func (p *Pool) start(ctx context.Context, a *attempt) error {
-	if a.task.Kind.IsDeploy() && !a.claim.Run().Announced {
-		if err := p.persist(ctx, a, "publish IN_PROGRESS", a.stream.Started); err != nil {
-			return err
-		}
-		announced := func(r *Run) { r.Announced = true }
-		save := func(ctx context.Context) error { return a.claim.Save(ctx, announced) }
-		if err := p.persist(ctx, a, "note IN_PROGRESS", save); err != nil {
-			return err
-		}
+	if !a.task.Kind.IsDeploy() || a.claim.Run().Announced {
+		return nil
 	}
-	return nil
+	repeatable := false
+	err := p.persist(ctx, a, "publish IN_PROGRESS", func(ctx context.Context) (err error) {
+		repeatable, err = a.stream.Started(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	a.announced = true
+	if repeatable {
+		return nil
+	}
+	return p.persist(ctx, a, "note IN_PROGRESS", func(ctx context.Context) error { return a.save(ctx, func(*Run) {}) })
+}
+
+// save changes the run record, and notes there what is out.
+func (a *attempt) save(ctx context.Context, change func(*Run)) error {
+	return a.claim.Save(ctx, func(r *Run) {
+		r.Announced = r.Announced || a.announced
+		change(r)
+	})
 }
 
 // handle calls the handler; a panic is an internal error with its stack in the log.
