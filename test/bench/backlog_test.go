@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
@@ -135,7 +132,9 @@ func BenchmarkBlocked(b *testing.B) {
 // queueOfJob puts n deployments of one job into the queue.
 func (p *platform) queueOfJob(b *testing.B, job string, n int) {
 	b.Helper()
-	p.queue(b, n, func(id string) (subject, body string) { return p.topology.TaskSubject("deploy-image", job, id), deployBody(job, id) })
+	p.queue(b, n, func(id string) (subject, body string) {
+		return p.topology.TaskSubject("deploy-image", job, id), deployBody(job, id)
+	})
 }
 
 // gate is a handler whose tasks of the job "busy" wait until it is open.
@@ -167,6 +166,3 @@ func (g *gate) wait(b *testing.B, job string) {
 		b.Fatalf("no task of job %s has begun", job)
 	}
 }
-
-var _ = queue.Topology{}
-var _ = jetstream.WithMsgID

@@ -81,15 +81,26 @@ func compareSpeeds(b *testing.B, contenders []contender, slots int) {
 	b.ReportMetric(median(writes), "ratio")
 }
 
-// fill puts n tasks into the queue.
+// fill puts n deployments of as many jobs into the queue.
 func (p *platform) fill(b *testing.B, n int) {
 	b.Helper()
+	p.queue(b, n, func(id string) (subject, body string) {
+		return p.topology.TaskSubject("deploy-image", "app-"+id, id), deployBody("app-"+id, id)
+	})
+}
+
+func deployBody(job, id string) string {
+	return fmt.Sprintf(`{"task":"deploy-image","params":{"jobId":"%s","imageName":"registry.example.com/acme/app","imageTag":"1",`+
+		`"deploymentId":"dep-%s","deploymentJobId":456,"serviceId":"srv-1","teamId":"team-7","userId":42,"ownerId":"own-9",`+
+		`"cpu":100,"ram":64,"networks":[{"portNumber":8080,"portType":"http"}]}}`, job, id)
+}
+
+// queue publishes n tasks, each with a new id.
+func (p *platform) queue(b *testing.B, n int, task func(id string) (subject, body string)) {
+	b.Helper()
 	for range n {
-		id := tasks.NewID()
-		body := fmt.Sprintf(`{"task":"deploy-image","params":{"jobId":"app-%s","imageName":"registry.example.com/acme/app","imageTag":"1",`+
-			`"deploymentId":"dep-%s","deploymentJobId":456,"serviceId":"srv-1","teamId":"team-7","userId":42,"ownerId":"own-9",`+
-			`"cpu":100,"ram":64,"networks":[{"portNumber":8080,"portType":"http"}]}}`, id, id)
-		_, err := p.js.PublishAsync(p.topology.TaskSubject("deploy-image", "app-"+id, id), []byte(body), jetstream.WithStallWait(5*time.Second))
+		subject, body := task(tasks.NewID())
+		_, err := p.js.PublishAsync(subject, []byte(body), jetstream.WithStallWait(30*time.Second))
 		must(b, err)
 	}
 	select {
