@@ -58,6 +58,7 @@ chaos-points: ## a worker is killed and stopped at its messages, one after the o
 chaos-mutants: ## break the protocol on purpose, and see that the checker sees it
 	@./scripts/chaos-mutants.sh
 
+# Where asyncjobs cannot be downloaded, DISPATCHD_BENCH_ASYNCJOBS=DIR names its source.
 BENCH ?= .
 bench: build ## speed and size beside the same work by hand, as a table (root, Debian; BENCH=Throughput for a part)
 	$(GO) test -tags $(TAGS),e2e -run '^$$' -bench '$(BENCH)' -benchtime 1x -count 1 -timeout 30m ./test/bench

@@ -32,6 +32,7 @@ type JetStream struct {
 	consumer jetstream.Consumer
 	stream   jetstream.Stream
 	leases   *Leases
+	crowds   crowds
 }
 
 var _ worker.Queue = (*JetStream)(nil)

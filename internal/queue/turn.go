@@ -23,13 +23,16 @@ const (
 
 // Turn takes the lease of the message's target, and gives it back where an
 // older message of the target still waits, or where ours is not in the queue any
-// more: then somebody else has ended it, or deleted it. The lease is asked first: for a
-// blocked message that is one small request.
+// more: then somebody else has ended it, or deleted it. The lease is asked first: for
+// a blocked message that is one small request, and for one in a crowd there is none.
 func (d *delivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease, error) {
 	if len(holder.Targets) != 1 {
 		return nil, fmt.Errorf("a task in the queue is about one job, not about %d", len(holder.Targets))
 	}
 	target, own := holder.Targets[0], d.meta.Sequence.Stream
+	if first, crowded := d.queue.crowds.before(target, own); crowded && first.TaskID != holder.TaskID {
+		return nil, &worker.BlockedError{Target: target, By: first.TaskID, After: d.waitBehind(first.Sequence)}
+	}
 	taken, err := d.queue.leases.take(ctx, targetKey(target), Grant{TaskID: holder.TaskID, Sequence: own})
 	if busy := (*takenError)(nil); errors.As(err, &busy) {
 		return nil, d.behind(ctx, target, holder.TaskID, busy.by)
@@ -86,6 +89,7 @@ func (d *delivery) behind(ctx context.Context, target, id string, by Grant) erro
 	}
 	if next != nil && next.Sequence < d.meta.Sequence.Stream {
 		blocked.After = d.waitBehind(by.Sequence)
+		d.queue.crowds.saw(target, by, next.Sequence)
 	}
 	return blocked
 }
