@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +69,16 @@ func (r *Runs) Claim(ctx context.Context, request worker.ClaimRequest) (worker.C
 		return nil, err
 	}
 	return c, nil
+}
+
+// isSameTask reports whether two runs of one id are of one request: of one
+// message, or, where run-once carries out what a queue holds as well, about the
+// same jobs.
+func isSameTask(a, b worker.Run) bool {
+	if a.Queue != "" && b.Queue != "" {
+		return a.Queue == b.Queue
+	}
+	return slices.Equal(a.Targets, b.Targets)
 }
 
 // isDecided reports an answer that asking again does not change.
@@ -153,7 +164,7 @@ func (c *claim) next(ctx context.Context, entry jetstream.KeyValueEntry, request
 		c.age = entry.Created().Sub(rec.FirstClaim)
 		return nil
 	}
-	if !request.Resume && rec.Queue != request.New.Queue {
+	if !request.Resume && !isSameTask(rec.Run, request.New) {
 		return worker.ErrOtherTask
 	}
 	foreign := request.Respect && rec.Worker != c.runs.worker

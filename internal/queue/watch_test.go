@@ -123,7 +123,7 @@ func TestAnIDNamesOneTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	claim := func(subject string) error {
-		_, err := runs.Claim(t.Context(), worker.ClaimRequest{TaskID: "a", New: worker.Run{Queue: subject}})
+		_, err := runs.Claim(t.Context(), worker.ClaimRequest{TaskID: "a", New: worker.Run{Queue: subject, Targets: []string{"web"}}})
 		return err
 	}
 	first := topology.TaskSubject("deploy-image", "web", "a")
@@ -135,6 +135,12 @@ func TestAnIDNamesOneTask(t *testing.T) {
 	}
 	if err := claim(first); err != nil {
 		t.Errorf("the first one once more: %v", err)
+	}
+	for job, want := range map[string]error{"web": nil, "api": worker.ErrOtherTask} {
+		request := worker.ClaimRequest{TaskID: "a", New: worker.Run{Targets: []string{job}}}
+		if _, err := runs.Claim(t.Context(), request); err != want { //nolint:errorlint // it is returned as it is
+			t.Errorf("a run-once about %s with the id of a queued task about web: %v, want %v", job, err, want)
+		}
 	}
 }
 

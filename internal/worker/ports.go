@@ -114,7 +114,7 @@ var ErrLeaseLost = errors.New("the lease is somebody else's")
 var ErrHeld = errors.New("another worker has claimed the task")
 
 // ErrOtherTask is returned by Runs.Claim where the id is that of another task,
-// whose run is open: one with another subject, or one that no queue holds.
+// whose run is open: one with another subject, or about other jobs.
 var ErrOtherTask = errors.New("another task has the same id")
 
 // ErrClaimLost is returned by a Claim's methods once another claim was made.
