@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,8 @@ func newConfig() *cobra.Command {
 		Use:   "config",
 		Short: "Print the settings in force, where each comes from, and its default",
 		Long: `config prints every setting with its value, its source and its default. Secrets are
-shown as ***. It says what is wrong with the settings and exits with 1 then.`,
+shown as ***. It says what is wrong with the settings and exits with 1 then; what is only
+worth knowing, such as a variable that means nothing, is a warning on standard error.`,
 		Example: `  dispatchd config
   dispatchd config -o json`,
 		Args: noArgs,
@@ -47,6 +49,9 @@ func printConfig(cmd *cobra.Command, output string) error {
 		err = table.Flush()
 	default:
 		return usageError{fmt.Errorf("--output is text or json, got %q", output)}
+	}
+	for _, warning := range cfg.Warnings(os.Environ()) {
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+warning)
 	}
 	return errors.Join(err, cfg.Validate())
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +54,7 @@ func executeRoot(ctx context.Context, root *cobra.Command, args []string, s stre
 		_, _ = fmt.Fprintln(s.err, "dispatchd: "+err.Error())
 	}
 	var usage usageError
-	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") {
+	if errors.As(err, &usage) {
 		return exitUsage
 	}
 	var interrupted interruptedError
@@ -88,8 +87,10 @@ Settings are environment variables: see "dispatchd config".`,
   dispatchd config              # the settings in force`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          noSuchCommand,
 		RunE:          versionOrHelp,
+
+		SuggestionsMinimumDistance: 2,
 	}
 	// Not cobra's own flag: its text is a template, and a program that links
 	// text/template's executor keeps every exported method.
@@ -106,6 +107,18 @@ func versionOrHelp(cmd *cobra.Command, _ []string) error {
 		return errors.Join(err, cmd.Help())
 	}
 	return printVersion(cmd, nil)
+}
+
+// noSuchCommand refuses a word that is no command, and names the nearest one.
+func noSuchCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	message := fmt.Sprintf("unknown command %q", args[0])
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		message += fmt.Sprintf(", did you mean %q?", near[0])
+	}
+	return usageError{errors.New(message)}
 }
 
 // noArgs and oneFile say in one sentence what a command takes.

@@ -30,7 +30,8 @@ func newSubmit() *cobra.Command {
 		Short: "Publish a task and follow it to its end",
 		Long: `submit publishes the task of FILE ({"task": …, "params": …}) to the work queue and
 follows its stages and its log until it has ended. It exits with 0 when the task has
-succeeded and with 1 when it has failed. A destroy of several jobs is one task a job.`,
+succeeded, with 1 when it has failed, and with 130 after Ctrl-C, which ends the watching
+alone: the task goes on. A destroy of several jobs is one task a job.`,
 		Example: `  dispatchd submit task.json
   dispatchd submit --detach task.json
   dispatchd submit -o json - < task.json`,
@@ -82,6 +83,9 @@ func submitOne(ctx context.Context, client *service.Client, s service.Submission
 		return err
 	}
 	settled, err := client.Follow(ctx, s, p.heard)
+	if err != nil && ctx.Err() != nil && p.queued == s.Task.ID {
+		return interruptedError{fmt.Errorf("interrupted: task %s goes on without us", s.Task.ID)}
+	}
 	if err != nil {
 		return err
 	}
@@ -97,6 +101,8 @@ type printer struct {
 	json   bool
 	colour bool
 	began  time.Time
+	// queued is the id of the last task that the queue took.
+	queued string
 }
 
 func newPrinter(out io.Writer, output string) *printer {
@@ -105,6 +111,9 @@ func newPrinter(out io.Writer, output string) *printer {
 }
 
 func (p *printer) heard(u service.Update) {
+	if u.Queued != nil {
+		p.queued = u.Queued.TaskID
+	}
 	if p.json {
 		line, err := json.Marshal(u)
 		if err == nil {

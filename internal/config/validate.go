@@ -106,6 +106,8 @@ func (c Config) addressProblems() []error {
 	p.check(strings.Contains(c.BuildKit.Host, "://"), "BUILDKIT_HOST", c.BuildKit.Host, "an address such as unix:///run/buildkit/buildkitd.sock or tcp://host:1234")
 	p.check(c.Nomad.Address == "" || isURL(c.Nomad.Address, "http", "https", "unix"), "NOMAD_ADDR", redact.URL(c.Nomad.Address),
 		"a URL such as http://127.0.0.1:4646")
+	_, err := strconv.ParseBool(c.Nomad.SkipVerify)
+	p.check(c.Nomad.SkipVerify == "" || err == nil, "NOMAD_SKIP_VERIFY", c.Nomad.SkipVerify, "true or false")
 	p.check(c.Vault.Address == "" || isURL(c.Vault.Address, "http", "https"), "VAULT_ADDR", redact.URL(c.Vault.Address),
 		"a URL such as https://vault.example:8200")
 	p.check(c.Backend.URL == "" || isURL(c.Backend.URL, "http", "https"), "BACKEND_URL", redact.URL(c.Backend.URL),

@@ -91,7 +91,10 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	defer door.Close()
 	client := thief.client(t, nomad.Options{Address: door.URL, Token: "secret"})
 	_, err := client.Info(t.Context(), tasks.Cluster{})
-	wantFailure(t, err, tasks.ReasonNomadDown, "it redirects (status 307)")
+	failure := wantFailure(t, err, tasks.ReasonNomadDown, "it redirects (status 307)")
+	if !strings.HasPrefix(failure.Message, "Nomad does not answer") {
+		t.Errorf("got message %q, want it to name Nomad once", failure.Message)
+	}
 	if len(thief.seen()) > 0 {
 		t.Errorf("the redirect's target saw %v", thief.seen())
 	}

@@ -21,9 +21,13 @@ func subject(job string) string {
 	return "job " + job
 }
 
-// fail makes a failure whose message names the job.
+// fail makes a failure whose message names the job. Where there is none, a
+// message that begins with Nomad says itself what it is about.
 func (s *session) fail(reason tasks.Reason, message string, err error) *tasks.Failure {
-	return tasks.Fail(reason, subject(s.job)+": "+message, err)
+	if s.job != "" || !strings.HasPrefix(message, "Nomad ") {
+		message = subject(s.job) + ": " + message
+	}
+	return tasks.Fail(reason, message, err)
 }
 
 // wrap turns an error of Nomad's client into a failure that says what was

@@ -281,6 +281,10 @@ func explain(f *tasks.Failure, w LocalWork) *LocalFailure {
 	if f.Reason == tasks.ReasonInternal {
 		out.Message = f.Error()
 	}
+	// A build misses a base image, which no build of ours would make.
+	if w.local.Goal != tasks.GoalDeploy && f.Reason == tasks.ReasonImageNotFound {
+		out.Hint = "correct its name or tag; a private one needs credentials"
+	}
 	if w.local.Project.Registry == nil && f.Reason == tasks.ReasonConfigInvalid {
 		out.Hint = `add registry { use = "docker", image = "HOST/NAME" } to the app`
 	}
