@@ -162,11 +162,21 @@ func (p *Pool) notOurs(ctx context.Context, a *attempt, ended *Settlement, err e
 	case errors.Is(err, ErrOtherTask):
 		p.refuseOther(ctx, a)
 	case errors.As(err, &blocked):
-		a.log.Debug("not its turn yet", zap.Error(err), zap.Duration("delay", blocked.After))
+		p.sayBlocked(a, blocked)
 		p.handBackAs(ctx, a, "blocked", blocked.After)
 	default:
 		p.yield(ctx, a, "claim the task", err)
 	}
+}
+
+// sayBlocked logs why a task waits, once where anybody looks: tens of thousands
+// may wait, and each asks again and again.
+func (p *Pool) sayBlocked(a *attempt, blocked *BlockedError) {
+	say := a.log.Debug
+	if a.delivery.Message().Deliveries == 1 {
+		say = a.log.Info
+	}
+	say("not its turn yet", zap.Error(blocked), zap.Duration("delay", blocked.After))
 }
 
 // yield hands back a task with which nothing was done yet, and the attempt with
