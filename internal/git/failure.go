@@ -52,10 +52,10 @@ var rules = []rule{
 	{regexp.MustCompile(`^fatal: unable to access .*: Could not resolve`), tasks.ReasonGitUnavailable, "the name $host cannot be resolved", false},
 	{regexp.MustCompile(`^fatal: unable to access .*: (Failed to connect|Couldn't connect)`), tasks.ReasonGitUnavailable, "$host does not accept connections", false},
 	{regexp.MustCompile(`^fatal: unable to access .*: .*(certificate|SSL|TLS|tls_)`), tasks.ReasonGitUnavailable, "no trusted TLS connection to $host", false},
-	{regexp.MustCompile(`(Operation too slow|timed out)`), tasks.ReasonGitUnavailable, "$host stopped answering", false},
+	{regexp.MustCompile(`^(fatal: unable to (access|connect)|error: RPC failed|ssh: |fetch-pack: ).*(Operation too slow|timed out)`), tasks.ReasonGitUnavailable, "$host stopped answering", false},
 	{regexp.MustCompile(`^(fatal|error): .*(early EOF|hung up unexpectedly|RPC failed|unexpected disconnect|Empty reply)`), tasks.ReasonGitUnavailable, "the connection to $host broke off", false},
 	{regexp.MustCompile(`^fatal: remote error: `), tasks.ReasonGitUnavailable, "$host reported an error", false},
-	{regexp.MustCompile(`^(error: (invalid path|unable to create)|fatal: (unable to checkout|cannot create directory))`), tasks.ReasonSourceInvalid, "the repository's files cannot be written to disk", false},
+	{regexp.MustCompile(`^(error: (invalid path|unable to create|cannot stat)|fatal: (unable to checkout|cannot create directory))`), tasks.ReasonSourceInvalid, "the repository's files cannot be written to disk", false},
 }
 
 // unadvertised is what git says of a server that gives out no single commits.

@@ -56,6 +56,9 @@ func (j *job) fetchLFS(ctx context.Context, at checkout) error {
 	if failure := j.ended(d.named(), err); failure != nil {
 		return failure
 	}
+	if err == nil {
+		err = j.fits(at.target)
+	}
 	if err != nil || !at.history {
 		return err
 	}

@@ -62,6 +62,9 @@ func (d *download) all(ctx context.Context, pointers []pointer) error {
 		if places[p.oid] == nil {
 			unique = append(unique, p)
 		}
+		if first := append(places[p.oid], p)[0]; first.size != p.size {
+			return d.at.fail(tasks.ReasonGitRejected, "LFS: the pointers "+printable(first.path, 120)+" and "+printable(p.path, 120)+" give one object two sizes", nil)
+		}
 		places[p.oid] = append(places[p.oid], p)
 	}
 	for some := range slices.Chunk(unique, lfsBatch) {
@@ -73,7 +76,7 @@ func (d *download) all(ctx context.Context, pointers []pointer) error {
 			if err := d.object(ctx, root, p, actions[p.oid]); err != nil {
 				return err
 			}
-			if err := copies(root, p, places[p.oid][1:]); err != nil {
+			if err := copies(ctx, root, p, places[p.oid][1:]); err != nil {
 				return d.at.internal(err)
 			}
 		}
@@ -262,8 +265,11 @@ func (w *fileWriter) Write(p []byte) (int, error) {
 }
 
 // copies writes an object into its other places.
-func copies(root *os.Root, from pointer, to []pointer) error {
+func copies(ctx context.Context, root *os.Root, from pointer, to []pointer) error {
 	for _, p := range to {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		in, err := root.Open(filepath.FromSlash(from.path))
 		if err != nil {
 			return err

@@ -20,35 +20,60 @@ const filterBits = 16
 // megabytes: every secret has about a dozen forms.)
 type matcher struct {
 	filter [1 << filterBits / 64]uint64
-	// byPrefix holds the patterns, longest first.
-	byPrefix map[uint32][][]byte
+	// byPrefix holds the patterns by their first four bytes. A list is never
+	// changed: matchers share them.
+	byPrefix map[uint32]*list
 	// stubs are the first one, two and three bytes of all patterns: the end of
 	// a chunk may be the start of a secret.
 	stubs map[string]struct{}
 }
 
+// list are the patterns that begin alike. A secret of many similar lines puts
+// thousands into one list, so nothing looks at all of them.
+type list struct {
+	// patterns are in the order of their bytes.
+	patterns [][]byte
+	// within says for each pattern which other one is the longest that it begins
+	// with; -1 where none is.
+	within []int
+}
+
+func newList(patterns [][]byte) *list {
+	slices.SortFunc(patterns, bytes.Compare)
+	patterns = slices.CompactFunc(patterns, bytes.Equal)
+	l := &list{patterns: patterns, within: make([]int, len(patterns))}
+	for i, p := range patterns {
+		// In this order, what p begins with is the pattern before it or one that
+		// that pattern begins with.
+		at := i - 1
+		for at >= 0 && !bytes.HasPrefix(p, patterns[at]) {
+			at = l.within[at]
+		}
+		l.within[i] = at
+	}
+	return l
+}
+
 // with returns a matcher that finds more patterns than m; m stays as it is.
 func (m *matcher) with(patterns map[string]struct{}) *matcher {
 	child := &matcher{filter: m.filter, byPrefix: maps.Clone(m.byPrefix), stubs: maps.Clone(m.stubs)}
+	added := map[uint32][][]byte{}
 	for p := range patterns {
-		child.add([]byte(p))
+		key := binary.LittleEndian.Uint32([]byte(p))
+		added[key] = append(added[key], []byte(p))
+		for n := 1; n < prefixLen; n++ {
+			child.stubs[p[:n]] = struct{}{}
+		}
+	}
+	for key, more := range added {
+		if known := m.byPrefix[key]; known != nil {
+			more = append(more, known.patterns...)
+		}
+		child.byPrefix[key] = newList(more)
+		h := hash(key)
+		child.filter[h/64] |= 1 << (h % 64)
 	}
 	return child
-}
-
-func (m *matcher) add(p []byte) {
-	key := binary.LittleEndian.Uint32(p)
-	if slices.ContainsFunc(m.byPrefix[key], func(known []byte) bool { return bytes.Equal(known, p) }) {
-		return
-	}
-	list := append(slices.Clip(m.byPrefix[key]), p)
-	slices.SortFunc(list, func(a, b []byte) int { return len(b) - len(a) })
-	m.byPrefix[key] = list
-	h := hash(key)
-	m.filter[h/64] |= 1 << (h % 64)
-	for n := 1; n < prefixLen; n++ {
-		m.stubs[string(p[:n])] = struct{}{}
-	}
 }
 
 // hash is the multiplicative hash of a prefix (the golden ratio's bits).
@@ -73,14 +98,44 @@ func (m *matcher) at(text []byte) (n int, open bool) {
 		_, open = m.stubs[string(text)]
 		return 0, open
 	}
-	for _, p := range m.byPrefix[binary.LittleEndian.Uint32(text)] {
-		if len(p) > len(text) {
-			open = open || bytes.HasPrefix(p, text)
-		} else if bytes.HasPrefix(text, p) {
-			return len(p), open
+	known := m.byPrefix[binary.LittleEndian.Uint32(text)]
+	if known == nil {
+		return 0, false
+	}
+	return known.at(text)
+}
+
+// at is matcher.at among the list's patterns.
+func (l *list) at(text []byte) (n int, open bool) {
+	after, same := slices.BinarySearchFunc(l.patterns, text, bytes.Compare)
+	if same {
+		after++
+	}
+	open = after < len(l.patterns) && bytes.HasPrefix(l.patterns[after], text)
+	// What text begins with is the pattern before it in order, or one that that
+	// pattern begins with.
+	i := after - 1
+	if i < 0 {
+		return 0, open
+	}
+	common := commonPrefix(l.patterns[i], text)
+	for i >= 0 && len(l.patterns[i]) > common {
+		i = l.within[i]
+	}
+	if i < 0 {
+		return 0, open
+	}
+	return len(l.patterns[i]), open
+}
+
+func commonPrefix(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
 		}
 	}
-	return 0, open
+	return n
 }
 
 // in reports whether text holds any pattern.

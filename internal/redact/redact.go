@@ -21,7 +21,7 @@ type Redactor struct {
 // for which encodings). Secrets of fewer than 4 bytes are not hidden at all,
 // those of 4 and 5 bytes only as they are.
 func New(secrets ...string) *Redactor {
-	none := &matcher{byPrefix: map[uint32][][]byte{}, stubs: map[string]struct{}{}}
+	none := &matcher{byPrefix: map[uint32]*list{}, stubs: map[string]struct{}{}}
 	return newRedactor(nil, none.with(forms(secrets)))
 }
 
