@@ -23,7 +23,7 @@ build: ## bin/dispatchd and bin/dispatchd-dev
 
 test: vet lint unit fuzz size chaos-points chaos-short e2e demo ## everything: vet, lint, unit tests, fuzz corpora, size, e2e on real parts
 
-unit: ## unit tests with the race detector; no daemon, under a minute
+unit: ## unit tests with the race detector; no daemon
 	$(GO) test -race -shuffle=on -tags $(TAGS) ./cmd/... ./internal/... ./packs/... ./test/demo/... ./test/fields/...
 
 vet: ## go vet, with every build tag
