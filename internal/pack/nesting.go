@@ -67,6 +67,7 @@ func deeper(of hclsyntax.TokenType) int {
 		return 1
 	case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd:
 		return -1
+	default:
+		return 0
 	}
-	return 0
 }
