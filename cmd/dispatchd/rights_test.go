@@ -37,7 +37,7 @@ func readOnly(t *testing.T) (asAdmin jetstream.JetStream) {
 	}
 	server := natstest.RunWith(t, embednats.Options{Users: []embednats.User{
 		{NKey: public["admin"]},
-		{NKey: public["looker"], Publish: &embednats.Permission{Allow: rights}, Subscribe: &embednats.Permission{Allow: []string{"_INBOX.dispatchd.>"}}},
+		{NKey: public["looker"], Publish: &embednats.Permission{Allow: rights}, Subscribe: &embednats.Permission{Allow: []string{"_INBOX.operator.>"}}},
 	}})
 	nc, err := nats.Connect(server.ClientURL(), nats.Nkey(public["admin"], pairs["admin"].Sign))
 	if err != nil {

@@ -96,7 +96,7 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 		"DISPATCHD_GITLAB_URL": "https://user:gitlab-secret@host", "DISPATCHD_BITBUCKET_URL": "bitbucket.org", "DISPATCHD_GIT_MAX_BYTES": "2GB",
 		"DISPATCHD_UPLOAD_HOSTS": "ok.example:8443, http://plain.example,https://user:upload-secret@files.example/path", "DISPATCHD_UPLOAD_MAX_DOWNLOAD": "0",
 		"DISPATCHD_UPLOAD_MAX_BYTES": "0", "DISPATCHD_UPLOAD_MAX_FILES": "-1", "DISPATCHD_UPLOAD_TIMEOUT": "0s",
-		"DISPATCHD_PACK_REGISTRIES": "github.com/acme/packs#v1,git@github.com:acme/packs,https://user:pack-secret@git.example/acme/packs",
+		"DISPATCHD_PACK_REGISTRIES": "github.com/acme/packs#v1,git@github.com:acme/packs,https://user:pack-secret@git.example/acme/packs?token=query-secret",
 		"DISPATCHD_REGISTRY":        "https://reg.example", "DISPATCHD_REGISTRY_HOST": "acme", "DISPATCHD_INSECURE_REGISTRIES": "ok.example:80,http://no",
 		"DISPATCHD_SERVICE_PROVIDER": "zookeeper", "BUILDKIT_HOST": "buildkitd", "NOMAD_ADDR": "nomad:4646", "NOMAD_SKIP_VERIFY": "yes", "VAULT_ADDR": "vault", "BACKEND_URL": "api.example",
 	})
@@ -105,7 +105,7 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 	}
 	got := err.Error()
 	golden(t, filepath.Join("testdata", "problems.txt"), got+"\n")
-	for _, secret := range []string{"gitlab-secret", "SUSECRETSEED", "upload-secret", "pack-secret"} {
+	for _, secret := range []string{"gitlab-secret", "SUSECRETSEED", "upload-secret", "pack-secret", "query-secret"} {
 		if strings.Contains(got, secret) {
 			t.Errorf("%s is in the error", secret)
 		}

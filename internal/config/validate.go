@@ -145,9 +145,12 @@ func isSSHBase(s string) bool {
 	return !password && u.RawQuery == "" && u.Fragment == ""
 }
 
-// withoutUser is a registry without the password that somebody may have put
-// before its host.
-func withoutUser(s string) string { return s[strings.LastIndexByte(s, '@')+1:] }
+// withoutUser is a registry without the password or token that somebody may
+// have put before its host or into a query.
+func withoutUser(s string) string {
+	place, _, _ := strings.Cut(s[strings.LastIndexByte(s, '@')+1:], "?")
+	return place
+}
 
 // isRegistry reports whether s is a host as it stands in an image's name, where
 // a first part without a dot or a port would be read as a directory.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -75,6 +76,8 @@ func checkPlanner(ctx context.Context, program string) Result {
 // ask runs a program and returns the first line that it says.
 func ask(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
+	// They see no secret of ours when they work, and none here.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C"}
 	var said limited
 	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.WaitDelay = time.Second

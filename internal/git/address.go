@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
@@ -72,7 +73,22 @@ func (c *Client) addressed(from Address) (target, error) {
 	if err := checkBranch(t.branch); err != nil {
 		return target{}, t.rejected(err.Error())
 	}
+	if !ownRef(t.branch) {
+		return target{}, t.rejected("its ref is no branch, tag or commit")
+	}
 	return t, nil
+}
+
+// ownRef refuses what git fetches by other names than those of branches, tags
+// and commits: a host keeps there what strangers propose to merge. The word tag
+// and a plus mean something else to git.
+func ownRef(ref string) bool {
+	if rest, whole := strings.CutPrefix(ref, "refs/"); whole {
+		return strings.HasPrefix(rest, "heads/") || strings.HasPrefix(rest, "tags/")
+	}
+	first, _, below := strings.Cut(ref, "/")
+	proposed := below && slices.Contains([]string{"pull", "pull-requests", "merge-requests", "changes", "remotes", "keep-around"}, first)
+	return !proposed && ref != "tag" && ref[0] != '+'
 }
 
 // userAt is the name that goes with a token at a host: that of its provider

@@ -150,3 +150,17 @@ func TestATokenOfAnAddressFollowsNoRedirect(t *testing.T) {
 		t.Errorf("the other host got %q", got)
 	}
 }
+
+// A fork can put anything at refs/pull/1/head of the repository that it proposes
+// a change to.
+func TestAnAddressIsNotClonedAtWhatStrangersPropose(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plain(nil), nil)
+	for _, ref := range []string{"refs/pull/1/head", "pull/1/head", "merge-requests/1/head", "refs/remotes/x/y", "refs/keep-around/c0ffee", "tag", "+main"} {
+		_, err := cloneAddress(t, w, git.Options{}, ref, "")
+		wantFailure(t, err, tasks.ReasonGitRejected, "is no branch, tag or commit")
+	}
+	if _, err := cloneAddress(t, w, git.Options{}, "refs/heads/main", ""); err != nil {
+		t.Error(err)
+	}
+}

@@ -97,6 +97,10 @@ func TestConnectToAnOpenServer(t *testing.T) {
 	if got, want := nc.NewInbox(), "_INBOX.dispatchd."; !strings.HasPrefix(got, want) {
 		t.Errorf("inbox %q, want it to begin with %q", got, want)
 	}
+	own := connect(t, natsconn.Options{Servers: []string{s.ClientURL()}, Inbox: natsconn.SubmitInbox})
+	if got := own.NewInbox(); !strings.HasPrefix(got, "_INBOX.submit.") {
+		t.Errorf("inbox %q, want one of its own", got)
+	}
 	seed, _ := newKey(t)
 	refused(t, natsconn.Options{Servers: []string{s.ClientURL()}, Seed: seed}, natsconn.ErrUnauthorized, "nkeys not supported")
 }

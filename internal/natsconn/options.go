@@ -1,6 +1,7 @@
 package natsconn
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -13,10 +14,17 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
+// The inboxes are where answers come back to: each is allowed by a permission for
+// _INBOX.>, which old credentials have, and by a narrower one. They differ because
+// a worker fetches tasks into its inbox, tokens and all: who submits tasks, or
+// looks at them, must not be permitted to hear those of others.
 const (
-	// inboxPrefix is allowed by a permission for _INBOX.>, which old credentials
-	// have, and by the narrower _INBOX.dispatchd.>.
-	inboxPrefix = "_INBOX.dispatchd"
+	WorkerInbox   = "_INBOX.dispatchd"
+	SubmitInbox   = "_INBOX.submit"
+	OperatorInbox = "_INBOX.operator"
+)
+
+const (
 	// attemptTimeout limits one try at one server, at start and at a reconnect.
 	attemptTimeout = 2 * time.Second
 	// defaultConnectTimeout holds where the options name none.
@@ -40,6 +48,9 @@ type Options struct {
 	Key   string
 	// Name is what the server's monitoring calls us.
 	Name string
+	// Inbox is the prefix of the subjects that answers come back to; empty is
+	// WorkerInbox.
+	Inbox string
 	// ConnectTimeout limits Connect; zero means 10 s.
 	ConnectTimeout time.Duration
 
@@ -56,7 +67,7 @@ type Options struct {
 func (o Options) natsOptions(timeout time.Duration) ([]nats.Option, error) {
 	opts := []nats.Option{
 		nats.Name(o.Name),
-		nats.CustomInboxPrefix(inboxPrefix),
+		nats.CustomInboxPrefix(cmp.Or(o.Inbox, WorkerInbox)),
 		nats.Timeout(min(attemptTimeout, timeout)),
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(maxPings),

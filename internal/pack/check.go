@@ -1,9 +1,6 @@
 package pack
 
 import (
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
-
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
@@ -19,9 +16,9 @@ func (r *Renderer) CheckVariables(d tasks.ProjectDeploy, file tasks.VariableFile
 	if err != nil {
 		return nil, err
 	}
-	parsed, diags := hclsyntax.ParseConfig(file.Text, file.Name, hcl.InitialPos)
-	if diags.HasErrors() {
-		return nil, nil
+	parsed, err := parseHCL(file.Text, file.Name)
+	if err != nil {
+		return nil, nil //nolint:nilerr // who reads it as HCL says so
 	}
 	attributes, diags := parsed.Body.JustAttributes()
 	if diags.HasErrors() {

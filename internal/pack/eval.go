@@ -17,6 +17,9 @@ const (
 	maxSteps = 1 << 20
 	maxText  = 4 << 20
 	maxList  = 1 << 16
+	// maxMade bounds what all functions give together, in bytes: many texts below
+	// their limit are too much, too.
+	maxMade = 256 << 20
 )
 
 // templates is a set of parsed templates and the functions that they may call.
@@ -66,6 +69,7 @@ type run struct {
 	*templates
 	out   strings.Builder
 	steps int
+	made  int
 }
 
 // frame is the execution of one template inside a run. A template sees no

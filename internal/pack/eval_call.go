@@ -119,7 +119,17 @@ func (f *frame) result(c call, value reflect.Value, err error) (reflect.Value, e
 	if err != nil {
 		return reflect.Value{}, f.fail(c.node, "%s: %w", c.name, err)
 	}
-	switch inner := concrete(value); {
+	const perElement = 16
+	inner := concrete(value)
+	switch inner.Kind() {
+	case reflect.String:
+		f.made += inner.Len()
+	case reflect.Slice:
+		f.made += inner.Len() * perElement
+	}
+	switch {
+	case f.made > maxMade:
+		return reflect.Value{}, f.fail(c.node, "%w: its functions give more than %d bytes together", errLimit, maxMade)
 	case inner.Kind() == reflect.String && inner.Len() > maxText:
 		return reflect.Value{}, f.fail(c.node, "%w: %s gives more than %d bytes", errLimit, c.name, maxText)
 	case inner.Kind() == reflect.Slice && inner.Len() > maxList:

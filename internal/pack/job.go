@@ -32,9 +32,9 @@ func oneJob(outputs []file, foreign bool) ([]byte, error) {
 // nothing beside it, made of what allow lets pass. An embedded pack that wants
 // Nomad's client to replace ${node.class} writes it as text, $${node.class}.
 func checkJob(text []byte, path string, allow func(hclsyntax.Node) hcl.Diagnostics) error {
-	parsed, diags := hclsyntax.ParseConfig(text, path+" (rendered)", hcl.InitialPos)
-	if diags.HasErrors() {
-		return place(diags)
+	parsed, err := parseHCL(text, path+" (rendered)")
+	if err != nil {
+		return err
 	}
 	body, ok := parsed.Body.(*hclsyntax.Body)
 	if !ok || len(body.Attributes) != 0 || len(body.Blocks) != 1 {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // pack is a pack's files, read and checked.
@@ -110,11 +109,7 @@ func (p *pack) readHCL(packs fs.FS, name string) (*hcl.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the pack has no %s", name)
 	}
-	parsed, diags := hclsyntax.ParseConfig(withoutBOM(text), full, hcl.InitialPos)
-	if diags.HasErrors() {
-		return nil, place(diags)
-	}
-	return parsed, nil
+	return parseHCL(withoutBOM(text), full)
 }
 
 func (p *pack) readTemplates(packs fs.FS) error {

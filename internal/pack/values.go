@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
@@ -62,9 +61,9 @@ func (p *pack) given(text []byte) (map[string]cty.Value, error) {
 	if cty.NormalizeString(string(text)) != string(text) {
 		return nil, refuse("%s holds text that is not in Unicode normal form C: HCL would change it", valuesFile)
 	}
-	parsed, diags := hclsyntax.ParseConfig(text, valuesFile, hcl.InitialPos)
-	if diags.HasErrors() {
-		return nil, place(diags)
+	parsed, err := parseHCL(text, valuesFile)
+	if err != nil {
+		return nil, err
 	}
 	attributes, diags := parsed.Body.JustAttributes()
 	if diags.HasErrors() {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
@@ -20,6 +21,9 @@ type Options struct {
 	// RailpackFrontend is the image that builds railpack's plans; empty is the
 	// project's own image in the version of the program.
 	RailpackFrontend string
+	// VersionTimeout is how long a program may take to say its version; 10 s
+	// where it is 0.
+	VersionTimeout time.Duration
 	// Environ is the environment of which the programs see a few named
 	// variables; nil is this process's.
 	Environ []string
@@ -31,6 +35,7 @@ type Planner struct {
 	nixpacks tool
 	railpack tool
 	frontend string
+	patience time.Duration
 	environ  []string
 }
 
@@ -52,6 +57,7 @@ func New(options Options) *Planner {
 			least: version{0, 15, 0}, below: version{1, 0, 0},
 		},
 		frontend: options.RailpackFrontend,
+		patience: cmp.Or(options.VersionTimeout, 10*time.Second),
 		environ:  inherit(environ),
 	}
 }
@@ -67,7 +73,7 @@ func (p *Planner) Plan(ctx context.Context, req tasks.BuildRequest, dir string, 
 }
 
 func (p *Planner) plan(ctx context.Context, req tasks.BuildRequest, dir string, rep tasks.Reporter) (tasks.BuildPlan, error) {
-	j := job{req: req, rep: rep, dir: dir, source: filepath.Join(req.Dir, filepath.FromSlash(req.Context)), environ: p.environ}
+	j := job{req: req, rep: rep, dir: dir, source: filepath.Join(req.Dir, filepath.FromSlash(req.Context)), patience: p.patience, environ: p.environ}
 	if err := j.prepare(); err != nil {
 		return tasks.BuildPlan{}, err
 	}
@@ -86,10 +92,12 @@ type job struct {
 	req tasks.BuildRequest
 	rep tasks.Reporter
 	// source is the directory that is planned for; out is where the plan goes.
-	source  string
-	dir     string
-	out     string
-	environ []string
+	source string
+	dir    string
+	out    string
+	// patience is how long a program may take to say its version.
+	patience time.Duration
+	environ  []string
 }
 
 // prepare makes the folders that a program writes into: the plan's, and a HOME

@@ -10,13 +10,9 @@ import (
 	"regexp"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
-
-// versionTimeout is how long a program may take to say which version it is.
-const versionTimeout = 10 * time.Second
 
 // tool is a program that may be installed, and the versions of it that are
 // known to be understood here.
@@ -55,11 +51,16 @@ func (j job) find(ctx context.Context, t tool) (program, error) {
 	if err != nil {
 		return program{}, t.missing("is not installed", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
+	ctx, cancel := context.WithTimeout(ctx, j.patience)
 	defer cancel()
 	said := &limited{most: 4 << 10}
 	// LookPath has found a file; what it is for is only known when it runs.
 	if err := j.start(ctx, file, []string{"--version"}, output{stdout: said, stderr: said}); err != nil {
+		if ctx.Err() != nil || errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOMEM) {
+			// It is the machine that is too busy, and may not be for long.
+			message := fmt.Sprintf("%s does not answer on this worker: %s --version did not end within %s", t.name, file, j.patience)
+			return program{}, tasks.Fail(tasks.ReasonBuilderDown, message, err)
+		}
 		return program{}, t.missing(fmt.Sprintf("at %s does not say its version", file), err)
 	}
 	v, ok := parseVersion(string(said.bytes))

@@ -36,11 +36,11 @@ type bus struct {
 // errDenied says that the server does not permit us what we asked for.
 var errDenied = errors.New("not permitted by the NATS server")
 
-// connect opens the connection. Its errors begin with the words that callers of
-// run-once have always looked for.
-func connect(ctx context.Context, host Host) (*bus, error) {
+// connect opens the connection, whose answers come to the inbox. Its errors begin
+// with the words that callers of run-once have always looked for.
+func connect(ctx context.Context, host Host, inbox string) (*bus, error) {
 	b := &bus{brief: host.Pace.Beat(), denied: make(chan *natsconn.PermissionError, 1), returned: make(chan struct{}, 1)}
-	nc, err := natsconn.Connect(ctx, b.options(host))
+	nc, err := natsconn.Connect(ctx, b.options(host, inbox))
 	if err != nil {
 		return nil, err
 	}
@@ -53,11 +53,11 @@ func connect(ctx context.Context, host Host) (*bus, error) {
 	return b, nil
 }
 
-func (b *bus) options(host Host) natsconn.Options {
+func (b *bus) options(host Host, inbox string) natsconn.Options {
 	n, log := host.Config.NATS, host.Log
 	return natsconn.Options{
 		Servers: n.Servers, Seed: n.PrivateKey.Reveal(), Creds: n.Creds, CA: n.CA, Cert: n.Cert, Key: n.Key,
-		Name: "dispatchd " + host.Config.Worker.ID, ConnectTimeout: n.ConnectTimeout,
+		Name: "dispatchd " + host.Config.Worker.ID, Inbox: inbox, ConnectTimeout: n.ConnectTimeout,
 		OnDisconnect: func(err error) {
 			b.noteLost(err)
 			log.Warn("the connection to NATS is lost; work goes on and waits for it", zap.Error(err))

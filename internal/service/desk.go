@@ -5,12 +5,13 @@ import (
 
 	"github.com/dispatchd/dispatchd/internal/desk"
 	"github.com/dispatchd/dispatchd/internal/events"
+	"github.com/dispatchd/dispatchd/internal/natsconn"
 )
 
 // WithDesk connects to NATS, calls do with the operator's desk and disconnects.
 // What the server refuses ends do with the subject that was refused.
 func WithDesk(ctx context.Context, host Host, do func(context.Context, *desk.Desk) error) error {
-	b, err := connect(ctx, host)
+	b, err := connect(ctx, host, natsconn.OperatorInbox)
 	if err != nil {
 		return err
 	}

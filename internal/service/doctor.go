@@ -79,7 +79,9 @@ func (a *adapters) checks(cfg config.Config) []doctor.Check {
 // localChecks look at this machine.
 func localChecks(cfg config.Config) []doctor.Check {
 	dir := doctor.WorkDir{Path: cfg.Worker.WorkDir, TaskBytes: int64(cfg.Git.MaxBytes), Slots: cfg.Worker.Slots}
-	return []doctor.Check{{Name: "programs", Run: doctor.Programs{}.Check}, {Name: "workdir", Run: dir.Check}}
+	return []doctor.Check{{Name: "programs", Run: doctor.Programs{
+		Nixpacks: cfg.BuildKit.Nixpacks, Railpack: cfg.BuildKit.Railpack,
+	}.Check}, {Name: "workdir", Run: dir.Check}}
 }
 
 // furtherChecks ask what is there only where a setting names it.

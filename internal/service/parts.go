@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/dispatchd/dispatchd/internal/natsconn"
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
@@ -17,7 +18,7 @@ type parts struct {
 
 // openParts connects to NATS and makes the rest; close ends them all.
 func openParts(ctx context.Context, host Host) (*parts, error) {
-	b, err := connect(ctx, host)
+	b, err := connect(ctx, host, natsconn.WorkerInbox)
 	if err != nil {
 		return nil, err
 	}

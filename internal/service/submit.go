@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dispatchd/dispatchd/internal/events"
+	"github.com/dispatchd/dispatchd/internal/natsconn"
 	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/worker"
@@ -93,7 +94,7 @@ type Client struct {
 
 // NewClient connects to NATS. Close it.
 func NewClient(ctx context.Context, host Host) (*Client, error) {
-	b, err := connect(ctx, host)
+	b, err := connect(ctx, host, natsconn.SubmitInbox)
 	if err != nil {
 		return nil, err
 	}

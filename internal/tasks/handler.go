@@ -215,7 +215,7 @@ func (r *run) wants(s Stage) bool {
 	case StageConfigure:
 		return !r.hasJob()
 	case StageSecrets:
-		return builds && !r.hasJob() && len(r.secretPaths()) > 0
+		return (builds && !r.hasJob() || r.hidesAgain()) && len(r.secretPaths()) > 0
 	case StageBuild:
 		return builds && !r.hasJob()
 	case StageResolve:

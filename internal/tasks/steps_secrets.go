@@ -3,11 +3,26 @@ package tasks
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 )
 
+// maxSecrets is the most that all secrets of a build have together: each of
+// their lines is looked for in all that is said.
+const maxSecrets = 1 << 20
+
+func sizeOf(secrets map[string]Secret) (total int) {
+	for name, value := range secrets {
+		total += len(name) + len(value.Reveal())
+	}
+	return total
+}
+
 // readSecrets fetches what the build may see. A second try asks again.
 func (h *Handler) readSecrets(ctx context.Context, r *run) error {
+	if h.parts.Secrets == nil && r.hidesAgain() {
+		return nil
+	}
 	if h.parts.Secrets == nil {
 		return Fail(ReasonUnsupported, "this worker reads no secrets for builds", nil)
 	}
@@ -15,8 +30,15 @@ func (h *Handler) readSecrets(ctx context.Context, r *run) error {
 	secrets, err := h.parts.Secrets.Read(ctx, SecretQuery{
 		Address: d.VaultAddress, RoleID: d.RoleID, SecretID: d.SecretID, Project: d.ProjectID, Paths: r.secretPaths(),
 	}, r.rep)
+	if err != nil && r.hidesAgain() {
+		r.say("secrets: they could not be read again, so they are not hidden in what follows: %s", AsFailure(err).Message)
+		return nil
+	}
 	if err != nil {
 		return err
+	}
+	if total := sizeOf(secrets); total > maxSecrets {
+		return Fail(ReasonSecretsInvalid, fmt.Sprintf("the build's secrets have %d bytes, at most %d are taken", total, maxSecrets), nil)
 	}
 	r.hide(secrets)
 	r.secrets = secrets
@@ -24,6 +46,14 @@ func (h *Handler) readSecrets(ctx context.Context, r *run) error {
 		r.link(d.VaultLinkedSecrets)
 	}
 	return nil
+}
+
+// hidesAgain reports whether an earlier attempt has built the image: its secrets
+// are wanted only to hide them in what the app says, and one that cannot be read
+// any more (an id may be good for one login) stops nothing.
+func (r *run) hidesAgain() bool {
+	return r.task.Deploy != nil && r.task.Kind.FromRepository() && r.plan.Builder != BuilderNoop &&
+		r.at.Redactor != nil && (r.hasImage() || r.hasJob())
 }
 
 // secretPaths are what a build's secrets are read from, in the order in which

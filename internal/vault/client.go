@@ -22,7 +22,8 @@ type Options struct {
 	// Namespace goes with every request; empty sends none.
 	Namespace string
 	// CACert is a file of the certificates that sign Vault's; empty takes the
-	// system's. ClientCert and ClientKey are the files of our own.
+	// system's. ClientCert and ClientKey are the files of our own, which is shown
+	// to Address alone.
 	CACert     string
 	ClientCert string
 	ClientKey  string
@@ -36,7 +37,9 @@ type Options struct {
 // Client reads secrets. It is safe for concurrent use.
 type Client struct {
 	opts Options
-	http *http.Client
+	// home asks the environment's Vault with our own certificate, away every
+	// other without it: whatever a task names is not to be let in by it.
+	home, away *http.Client
 }
 
 var _ tasks.SecretStore = (*Client)(nil)
@@ -53,15 +56,24 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	anonymous := tlsConfig.Clone()
+	anonymous.Certificates = nil
+	return &Client{opts: opts, home: newHTTP(opts, tlsConfig), away: newHTTP(opts, anonymous)}, nil
+}
+
+func newHTTP(opts Options, tlsConfig *tls.Config) *http.Client {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig,
 		TLSHandshakeTimeout: opts.Timeout, IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: 2,
 	}
-	return &Client{opts: opts, http: &http.Client{Transport: transport, CheckRedirect: stayOnHost}}, nil
+	return &http.Client{Transport: transport, CheckRedirect: stayOnHost}
 }
 
 // Close gives up idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.home.CloseIdleConnections()
+	c.away.CloseIdleConnections()
+}
 
 func tlsConfigOf(opts Options) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}

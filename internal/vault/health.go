@@ -31,7 +31,7 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 	if err != nil {
 		return Health{}, errors.New("the address cannot be used")
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.home.Do(req)
 	if err != nil {
 		if inner := (*url.Error)(nil); errors.As(err, &inner) {
 			err = inner.Err

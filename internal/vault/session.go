@@ -28,6 +28,7 @@ const (
 // session is one Vault as one Read uses it. It is used by one goroutine.
 type session struct {
 	client *Client
+	http   *http.Client
 	base   *url.URL
 	token  string
 	// hidden are the texts that no error may show: the token and the secret id.
@@ -56,8 +57,12 @@ func (c *Client) open(q tasks.SecretQuery) (*session, error) {
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, invalid("the address of Vault is no http or https address")
 	}
-	s := &session{client: c, base: base}
-	if q.RoleID == "" && tasks.SameAddress(address, c.opts.Address) {
+	s := &session{client: c, http: c.away, base: base}
+	home := tasks.SameAddress(address, c.opts.Address)
+	if home {
+		s.http = c.home
+	}
+	if q.RoleID == "" && home {
 		s.token = c.opts.Token.Reveal()
 	}
 	s.hide(s.token, q.SecretID.Reveal())
@@ -108,7 +113,7 @@ func (s *session) call(ctx context.Context, r request) (answer, error) {
 	if s.token != "" {
 		s.used++
 	}
-	resp, err := s.client.http.Do(req)
+	resp, err := s.http.Do(req)
 	if err != nil {
 		return answer{}, s.unreachable(r.what, err)
 	}

@@ -26,10 +26,14 @@ type Workspace struct {
 }
 
 // OpenWorkspace makes a folder of this process's own under parent, which is
-// made where it is missing.
+// made where it is missing. A parent of another user's is refused: its owner
+// could put anything in the place of what is built.
 func OpenWorkspace(parent string) (*Workspace, error) {
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return nil, fmt.Errorf("make the work directory: %w", err)
+	}
+	if err := checkOwner(parent); err != nil {
+		return nil, err
 	}
 	dir, err := os.MkdirTemp(parent, workspacePrefix)
 	if err != nil {
@@ -40,6 +44,22 @@ func OpenWorkspace(parent string) (*Workspace, error) {
 		return nil, errors.Join(fmt.Errorf("lock the work directory %s: %w", dir, err), os.RemoveAll(dir))
 	}
 	return &Workspace{dir: dir, lock: lock}, nil
+}
+
+// checkOwner refuses a directory, or a link to one, that is neither ours nor
+// root's: in a directory for temporary files anybody may be there first.
+func checkOwner(dir string) error {
+	for _, look := range []func(string) (os.FileInfo, error){os.Lstat, os.Stat} {
+		info, err := look(dir)
+		if err != nil {
+			return fmt.Errorf("look at the work directory: %w", err)
+		}
+		owner, known := info.Sys().(*syscall.Stat_t)
+		if known && owner.Uid != 0 && int(owner.Uid) != os.Geteuid() {
+			return fmt.Errorf("the work directory %s belongs to user %d, who could change what is built there: remove it, or set DISPATCHD_WORK_DIR", dir, owner.Uid)
+		}
+	}
+	return nil
 }
 
 // lockDir makes the folder's lock file. It gets its name only when it is locked,

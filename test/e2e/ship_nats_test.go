@@ -123,6 +123,8 @@ type busUnderRights struct {
 	opts   busOptions
 	server *embednats.Server
 	seed   string
+	// seeds are those of all roles.
+	seeds map[string]string
 	// admin may do everything; it is the test's.
 	admin jetstream.JetStream
 
@@ -144,7 +146,7 @@ func newBus(t *testing.T, opts busOptions) *busUnderRights {
 		text = opts.role.without(text, opts.without)
 	}
 	server, seeds := serverWithRights(t, text)
-	b := &busUnderRights{t: t, opts: opts, server: server, seed: seeds[opts.role.name]}
+	b := &busUnderRights{t: t, opts: opts, server: server, seed: seeds[opts.role.name], seeds: seeds}
 	b.makeStreams()
 	return b
 }
