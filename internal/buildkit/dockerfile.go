@@ -1,7 +1,6 @@
 package buildkit
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -23,7 +22,8 @@ func rewriteDockerfile(text []byte, secrets []string, assets string) ([]byte, er
 	for _, name := range secrets {
 		fmt.Fprintf(&mounts, " --mount=type=secret,id=%s,env=%s", name, name)
 	}
-	lines := strings.SplitAfter(string(text), "\n")
+	const byteOrderMark = "\ufeff"
+	lines := strings.SplitAfter(strings.TrimPrefix(string(text), byteOrderMark), "\n")
 	for at := 0; at < len(lines); {
 		found, err := nextInstruction(lines, at)
 		if err != nil {
@@ -66,58 +66,107 @@ func nextInstruction(lines []string, from int) (instruction, error) {
 	found := instruction{next: from}
 	var text strings.Builder
 	for more := true; more && found.next < len(lines); found.next++ {
-		line := strings.TrimSpace(lines[found.next])
-		if line == "" || line[0] == '#' {
+		line := strings.TrimRight(lines[found.next], "\r\n")
+		visible := strings.TrimLeftFunc(line, unicode.IsSpace)
+		if visible == "" || visible[0] == '#' {
 			continue // in the middle of an instruction, too
 		}
 		if text.Len() == 0 {
-			found.at = found.next
+			found.at, line = found.next, visible
 		}
-		line, more = strings.CutSuffix(line, `\`)
-		if more && strings.HasSuffix(line, `\`) {
-			line, more = line+`\`, false
-		}
+		line, more = cutContinuation(line)
 		text.WriteString(line)
 	}
-	word, rest, _ := strings.Cut(strings.Replace(strings.TrimSpace(text.String()), "\t", " ", 1), " ")
-	found.word, found.rest = strings.ToUpper(word), rest
+	whole := strings.TrimSpace(text.String())
+	end := strings.IndexAny(whole, " \t\v\f\r")
+	if end < 0 {
+		end = len(whole)
+	}
+	found.word, found.rest = strings.ToUpper(whole[:end]), whole[end:]
 	return found.withDocuments(lines)
 }
 
-// document finds the here-documents of a line: <<EOF, <<-"EOF", 3<<EOF.
-var document = regexp.MustCompile(`^\d*<<(-?)["']?([^<"']+)["']?$`)
+// cutContinuation reports whether the next line goes on with a line, and cuts
+// the backslash that says so. Two backslashes are an escaped one.
+func cutContinuation(line string) (string, bool) {
+	cut, found := strings.CutSuffix(strings.TrimRight(line, " \t"), `\`)
+	if !found || strings.HasSuffix(cut, `\`) {
+		return line, false
+	}
+	return cut, true
+}
 
 // withDocuments skips the here-documents that an instruction has.
 func (i instruction) withDocuments(lines []string) (instruction, error) {
-	if !slices.Contains([]string{"RUN", "COPY", "ADD"}, i.word) {
+	if !slices.Contains([]string{"RUN", "COPY", "ADD", "ONBUILD"}, i.word) || !strings.Contains(i.rest, "<<") {
 		return i, nil
 	}
-	for _, word := range shellWordsOf(i.rest) {
-		found := document.FindStringSubmatch(word)
-		if found == nil {
-			continue
-		}
-		end := func(line string) bool {
-			line = strings.TrimRight(line, "\r\n")
-			return line == found[2] || found[1] != "" && strings.TrimLeft(line, "\t") == found[2]
-		}
-		length := slices.IndexFunc(lines[min(i.next, len(lines)):], end)
+	documents, ok := documentsOf(i.rest)
+	if !ok || i.word == "ONBUILD" {
+		return i, fmt.Errorf("the %s of line %d has << in a place that is not understood", i.word, i.at+1)
+	}
+	for _, each := range documents {
+		length := slices.IndexFunc(lines[min(i.next, len(lines)):], each.endsAt)
 		if length < 0 {
-			return i, errors.New("a here-document has no end")
+			return i, fmt.Errorf("the here-document %s of line %d has no end", each.name, i.at+1)
 		}
 		i.next += length + 1
 	}
 	return i, nil
 }
 
-// shellWordsOf splits a line at the spaces that no quotes hold.
-func shellWordsOf(line string) []string {
+// document is a here-document: all lines up to one that has its name alone,
+// with tabs before it where it is indented.
+type document struct {
+	name     string
+	indented bool
+}
+
+func (d document) endsAt(line string) bool {
+	line = strings.TrimRight(line, "\r\n")
+	return line == d.name || d.indented && strings.TrimLeft(line, "\t") == d.name
+}
+
+var (
+	// documentWord begins a here-document: <<EOF, <<-"EOF", 3<<EOF.
+	documentWord = regexp.MustCompile(`^\d*<<(-?)(?:(\w+)|"(\w+)"|'(\w+)')$`)
+	// quotedWord is all in quotes: a << in it means nothing.
+	quotedWord = regexp.MustCompile(`^(?:"[^"\\]*"|'[^']*')$`)
+	// plainVariable is the only form of ${ that has no grammar of its own.
+	plainVariable = regexp.MustCompile(`\$\{\w+\}`)
+)
+
+// documentsOf finds the here-documents of an instruction. What may be one or
+// not, by rules that only a shell and BuildKit know, is not understood: a guess
+// would take the document's text for instructions.
+func documentsOf(text string) (documents []document, ok bool) {
+	words, closed := shellWordsOf(text)
+	if !closed || strings.Contains(plainVariable.ReplaceAllString(text, ""), "${") {
+		return nil, false
+	}
+	for _, word := range words {
+		if !strings.Contains(word, "<<") || quotedWord.MatchString(word) {
+			continue
+		}
+		found := documentWord.FindStringSubmatch(word)
+		if found == nil {
+			return nil, false
+		}
+		documents = append(documents, document{name: found[2] + found[3] + found[4], indented: found[1] != ""})
+	}
+	return documents, true
+}
+
+// shellWordsOf splits a text at the spaces that no quotes hold; closed is false
+// where quotes have no end.
+func shellWordsOf(text string) (words []string, closed bool) {
 	var quote rune
 	escaped := false
-	return strings.FieldsFunc(line, func(r rune) bool {
+	words = strings.FieldsFunc(text, func(r rune) bool {
 		switch {
 		case escaped:
 			escaped = false
+			return false
 		case r == '\\' && quote != '\'':
 			escaped = true
 		case quote == 0 && (r == '"' || r == '\''):
@@ -125,8 +174,9 @@ func shellWordsOf(line string) []string {
 		case r == quote:
 			quote = 0
 		}
-		return quote == 0 && !escaped && (r == ' ' || r == '\t')
+		return quote == 0 && unicode.IsSpace(r)
 	})
+	return words, quote == 0 && !escaped
 }
 
 // addFlags puts the flags behind the instruction's word; an error where the

@@ -89,6 +89,22 @@ func TestPlannedDockerfilesGetSecretsInEveryRun(t *testing.T) {
 	}
 }
 
+func TestUnclearHereDocumentsAreRefused(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"FROM a\nRUN x <<E\ny\n":              "the here-document E of line 2 has no end",
+		"RUN x \"<<E\nE":                      "the RUN of line 1 has << in a place that is not understood",
+		"RUN echo $((1<<2))":                  "the RUN of line 1 has << in a place that is not understood",
+		"RUN x ${A:-b <<E\n}\nE":              "the RUN of line 1 has << in a place that is not understood",
+		"FROM a\n\nONBUILD RUN <<E\nRUN\nE\n": "the ONBUILD of line 3 has << in a place that is not understood",
+	} {
+		_, err := buildkit.RewriteDockerfile([]byte(text), []string{"A"}, "")
+		if err == nil || err.Error() != want {
+			t.Errorf("%q: got error %v, want %s", text, err, want)
+		}
+	}
+}
+
 func FuzzRewriteDockerfile(f *testing.F) {
 	f.Add(nixpacksDockerfile)
 	f.Add("RUN a \\\n # no\n\n b \\\\\nRUN \\\nc")
@@ -96,6 +112,7 @@ func FuzzRewriteDockerfile(f *testing.F) {
 	f.Add("RUN\t[\"a\"]\nONBUILD RUN x")
 	const mount = "--mount=type=secret,id=A,env=A"
 	plain := strings.NewReplacer(" "+mount, "", " --from=dispatchd-plan", "")
+	f.Add("RUN [\"a\", \"<<E\"]\nRUN a \"<<\" '<< E' 3<<E ${X}\nE\nRUN \v b")
 	f.Fuzz(func(t *testing.T, text string) {
 		// nixpacks writes no directive; one that changes the escape sign is not read.
 		if _, err := parser.Parse(strings.NewReader(text)); err != nil || strings.Contains(text, "escape") {
@@ -106,7 +123,7 @@ func FuzzRewriteDockerfile(f *testing.F) {
 			return
 		}
 		// What was added is all that has changed, and every RUN has it.
-		if plain.Replace(string(got)) != plain.Replace(text) {
+		if plain.Replace(string(got)) != plain.Replace(strings.TrimPrefix(text, "\ufeff")) {
 			t.Errorf("got %q of %q", got, text)
 		}
 		parsed, err := parser.Parse(bytes.NewReader(got))
