@@ -43,14 +43,17 @@ e2e: build ## the e2e suite on real parts (root, Debian)
 	$(GO) run ./test/withbed $(GO) test -tags $(TAGS),e2e -count=1 -p 1 -timeout 20m ./internal/nomad ./internal/buildkit ./internal/pack
 	$(GO) test -tags $(TAGS),e2e -count=1 -p 1 -timeout 30m ./test/testbed ./test/e2e
 
+# Where PREVIOUS names a revision, the third worker is of that one.
 SEED ?= 1
-chaos: ## workers and NATS servers die for ten minutes; then what the streams say (root for a full disk; SEED=2)
-	@./scripts/chaos-build.sh $(BIN)/chaos skew
-	@$(BIN)/chaos/run -bin $(BIN)/chaos -seed $(SEED)
+PREVIOUS ?=
+CHAOS_RUN = $(BIN)/chaos/run -bin $(BIN)/chaos -seed $(SEED) $(if $(PREVIOUS),-previous $(BIN)/chaos/worker-previous)
+chaos: ## workers and NATS servers die for ten minutes; then what the streams say (root for a full disk; SEED=2 PREVIOUS=v1.0.0)
+	@PREVIOUS=$(PREVIOUS) ./scripts/chaos-build.sh $(BIN)/chaos skew
+	@$(CHAOS_RUN)
 
 chaos-short: ## the same in under a minute
-	@./scripts/chaos-build.sh $(BIN)/chaos
-	@$(BIN)/chaos/run -bin $(BIN)/chaos -seed $(SEED) -short
+	@PREVIOUS=$(PREVIOUS) ./scripts/chaos-build.sh $(BIN)/chaos
+	@$(CHAOS_RUN) -short
 
 chaos-points: ## a worker is killed and stopped at its messages, one after the other (CHAOS=all for every one)
 	$(GO) test -tags $(TAGS) -count=1 -timeout 20m ./test/chaos/...

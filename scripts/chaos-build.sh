@@ -1,5 +1,6 @@
 #!/bin/sh
 # Builds the programs of a chaos run into a directory: chaos-build.sh <dir> [skew]
+# Where PREVIOUS names a revision, worker-previous is the worker of that one.
 # With "skew" the workers' wall clock can be set off by CHAOS_CLOCK_SHIFT: for that
 # one build time.Now of the standard library is replaced. The monotonic clock
 # stays as it is, as it does on a machine whose clock is wrong.
@@ -9,7 +10,7 @@ go=${GO:-go}
 mkdir -p "$bin"
 bin=$(cd "$bin" && pwd)
 for program in node checker run; do
-	$go build -tags grpcnotrace -o "$bin/$program" "./test/chaos/$program"
+	$go build -tags grpcnotrace,nethttpomithttp2 -o "$bin/$program" "./test/chaos/$program"
 done
 if [ "${2:-}" = skew ]; then
 	original=$($go env GOROOT)/src/time/time.go
@@ -25,7 +26,14 @@ GO
 	sed -i 's/^import (/import (\n\t"syscall"/' "$bin/time.go.txt"
 	grep -q 'sec += chaosShift' "$bin/time.go.txt"
 	printf '{"Replace": {"%s": "%s"}}\n' "$original" "$bin/time.go.txt" >"$bin/overlay.json"
-	$go build -tags grpcnotrace -overlay "$bin/overlay.json" -o "$bin/worker" ./test/chaos/worker
+	$go build -tags grpcnotrace,nethttpomithttp2 -overlay "$bin/overlay.json" -o "$bin/worker" ./test/chaos/worker
 else
-	$go build -tags grpcnotrace -o "$bin/worker" ./test/chaos/worker
+	$go build -tags grpcnotrace,nethttpomithttp2 -o "$bin/worker" ./test/chaos/worker
+fi
+rm -f "$bin/worker-previous"
+if [ -n "${PREVIOUS:-}" ]; then
+	tree=$(mktemp -d)
+	trap 'rm -rf "$tree"' EXIT
+	git archive "$PREVIOUS" | tar -x -C "$tree"
+	(cd "$tree" && $go build -tags grpcnotrace,nethttpomithttp2 -o "$bin/worker-previous" ./test/chaos/worker)
 fi

@@ -25,7 +25,7 @@ for name; do
 	rm -rf "$dir/tree" && mkdir "$dir/tree"
 	tar -c --exclude=./.git --exclude=./bin . | tar -x -C "$dir/tree"
 	patch -s -p1 -d "$dir/tree" <"$patch"
-	(cd "$dir/tree" && $go build -tags grpcnotrace -o "$dir/broken/worker" ./test/chaos/worker)
+	(cd "$dir/tree" && $go build -tags grpcnotrace,nethttpomithttp2 -o "$dir/broken/worker" ./test/chaos/worker)
 	seen=
 	for seed in ${SEEDS:-1 2 3}; do
 		broken "$dir/broken" "$seed" 30s "$patch" >"$dir/seen"

@@ -159,6 +159,8 @@ func historyText(p *page, v desk.TaskView) {
 // eventText is what one event says beside its name.
 func eventText(e events.RunEvent) string {
 	switch e.Event {
+	case events.EventWaiting:
+		return "for task " + e.Behind
 	case events.EventStarted:
 		return fmt.Sprintf("attempt %d on %s", e.Attempt, e.Worker)
 	case events.EventStage:

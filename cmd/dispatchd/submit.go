@@ -135,6 +135,8 @@ func (p *printer) heard(u service.Update) {
 
 func (p *printer) event(e events.RunEvent) {
 	switch e.Event {
+	case events.EventWaiting:
+		p.say("%s", p.bold("==> waits for task "+e.Behind+" of the same job"))
 	case events.EventStage:
 		p.say("%s", p.bold(fmt.Sprintf("==> %s (%s)", e.Stage, p.since())))
 	case events.EventStarted:

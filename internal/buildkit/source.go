@@ -98,7 +98,11 @@ func (t *sourceTree) findDockerfile(dir, name string) (string, error) {
 	if inside == 0 {
 		return "", leaves("Dockerfile", name)
 	}
-	return "", notFound("Dockerfile", name, t.nearDockerfiles(tries[0]))
+	near := t.nearDockerfiles(tries[0])
+	if len(near) == 0 {
+		return "", tasks.Fail(tasks.ReasonSourceInvalid, fmt.Sprintf("Dockerfile %q not found: add one, or choose another builder", name), nil)
+	}
+	return "", notFound("Dockerfile", name, near)
 }
 
 // hasFile reports whether the path is a regular file beneath the root.

@@ -86,6 +86,12 @@ func TestPathsThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestASourceWithoutADockerfileSaysWhatCanBeDone(t *testing.T) {
+	t.Parallel()
+	_, err := buildkit.FindSource(tasks.BuildRequest{Dir: writeTree(t, map[string]string{"main.go": "package main"})})
+	checkFailure(t, err, tasks.ReasonSourceInvalid, `Dockerfile "Dockerfile" not found: add one, or choose another builder`)
+}
+
 func TestGitIsSentWhereTheBuildWantsItAlone(t *testing.T) {
 	t.Parallel()
 	dir := writeTree(t, map[string]string{

@@ -126,6 +126,14 @@ func (p *Publisher) Duplicate(ctx context.Context, id, traceparent string) {
 	p.runEvent(ctx, RunEvent{TaskID: id, Event: EventDuplicate, traceparent: traceparent})
 }
 
+// Waiting notes that a task waits for another one, which goes first.
+func (p *Publisher) Waiting(ctx context.Context, about worker.Subject, behind string) {
+	p.runEvent(ctx, RunEvent{
+		TaskID: about.Task.ID, Kind: about.Task.Kind, Event: EventWaiting, Worker: p.options.Worker, Behind: behind,
+		traceparent: about.Traceparent,
+	})
+}
+
 // publish sends one message through JetStream and waits for the server to have
 // it. It returns the sequence under which it stands.
 func (p *Publisher) publish(ctx context.Context, kind string, e worker.Event, opts ...jetstream.PublishOpt) (uint64, error) {

@@ -12,6 +12,7 @@ import (
 
 // The kinds of run event: the last token of their subject.
 const (
+	EventWaiting   = "waiting"
 	EventStarted   = "started"
 	EventStage     = "stage"
 	EventRetry     = "retry"
@@ -38,6 +39,8 @@ type RunEvent struct {
 	Message string       `json:"message,omitempty"`
 	Image   string       `json:"image,omitempty"`
 	DelayMS int64        `json:"delay_ms,omitempty"`
+	// Behind is the task for which a waiting one waits.
+	Behind string `json:"behind,omitempty"`
 	// RequeuedFrom and RequeuedAs link the two ids of a dead letter that was
 	// requeued.
 	RequeuedFrom string `json:"requeued_from,omitempty"`

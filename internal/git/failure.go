@@ -48,7 +48,7 @@ var rules = []rule{
 	{regexp.MustCompile(`^fatal: repository '.*' not found$`), tasks.ReasonGitNotFound, "", false},
 	{regexp.MustCompile(`^fatal: (Authentication failed for|could not read (Username|Password) for)`), tasks.ReasonGitAuth, "", false},
 	{regexp.MustCompile(`^fatal: transport '.*' not allowed$`), tasks.ReasonGitRejected, "the repository's address is not allowed", false},
-	{regexp.MustCompile(`^(fatal: fsck error|error: object [0-9a-f]+: )`), tasks.ReasonGitRejected, "the repository holds objects that git refuses as broken or unsafe", false},
+	{regexp.MustCompile(`^(fatal: fsck error|error: object [0-9a-f]+: )`), tasks.ReasonGitRejected, "the repository holds objects that git refuses as broken or unsafe: $words", false},
 	{regexp.MustCompile(`^fatal: unable to access .*: Could not resolve`), tasks.ReasonGitUnavailable, "the name $host cannot be resolved", false},
 	{regexp.MustCompile(`^fatal: unable to access .*: (Failed to connect|Couldn't connect)`), tasks.ReasonGitUnavailable, "$host does not accept connections", false},
 	{regexp.MustCompile(`^fatal: unable to access .*: .*(certificate|SSL|TLS|tls_)`), tasks.ReasonGitUnavailable, "no trusted TLS connection to $host", false},
@@ -66,6 +66,9 @@ func isUnadvertised(err error) bool {
 	return errors.As(err, &g) && strings.HasPrefix(g.words, unadvertised)
 }
 
+// mostWords is how much of git's words a message repeats.
+const mostWords = 120
+
 // classify makes git's words and its end a Failure.
 func classify(t target, own []string, end error) *tasks.Failure {
 	var exit *exec.ExitError
@@ -82,7 +85,8 @@ func classify(t target, own []string, end error) *tasks.Failure {
 	for _, r := range known {
 		for _, line := range own {
 			if r.words.MatchString(line) {
-				return t.fail(r.reason, orDefault(r.message, t.unseen(r.reason)), &gitError{line, r.doubtful})
+				message := strings.ReplaceAll(orDefault(r.message, t.unseen(r.reason)), "$words", printable(line, mostWords))
+				return t.fail(r.reason, message, &gitError{line, r.doubtful})
 			}
 		}
 	}

@@ -160,7 +160,7 @@ func TestProgramsThatCannotBeUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ program, want string }{
-		"not installed":  {"no-such-program-anywhere", "nixpacks is not installed: install version 1.30.0 or newer, below 2.0.0, on the worker's PATH, or name one in DISPATCHD_NIXPACKS"},
+		"not installed":  {"no-such-program-anywhere", "nixpacks is not installed: install version 1.30.0 or newer, below 2.0.0, on the worker's PATH, or name one in DISPATCHD_NIXPACKS; a source with a Dockerfile needs none"},
 		"too old":        {w.program("nixpacks 1.29.9", ""), "is version 1.29.9: install version 1.30.0 or newer"},
 		"too new":        {w.program("nixpacks 2.0.0", ""), "is version 2.0.0: install"},
 		"without answer": {w.program("I am nixpacks", ""), "does not say its version"},

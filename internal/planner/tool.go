@@ -75,7 +75,7 @@ func (j job) find(ctx context.Context, t tool) (program, error) {
 
 // missing is the failure of a program that cannot be used, with what to do.
 func (t tool) missing(how string, err error) error {
-	message := fmt.Sprintf("%s %s: install version %s or newer, below %s, on the worker's PATH, or name one in %s",
+	message := fmt.Sprintf("%s %s: install version %s or newer, below %s, on the worker's PATH, or name one in %s; a source with a Dockerfile needs none",
 		t.name, how, t.least, t.below, t.setting)
 	return tasks.Fail(tasks.ReasonBuilderMissing, message, err)
 }

@@ -49,6 +49,11 @@ func (o *Orphanage) Orphans(ctx context.Context) (map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A stream that is not there proves nothing: it may be on its way back.
+	messages, err := o.leases.js.Stream(ctx, o.leases.topology.Tasks())
+	if err != nil {
+		return nil, fmt.Errorf("read stream %s: %w", o.leases.topology.Tasks(), err)
+	}
 	orphans := map[string]int{}
 	for _, id := range ids {
 		run, err := o.runs.read(ctx, id)
@@ -58,7 +63,7 @@ func (o *Orphanage) Orphans(ctx context.Context) (map[string]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		alive, err := o.isAlive(ctx, id, run)
+		alive, err := o.isAlive(ctx, messages, id, run)
 		if err != nil {
 			return nil, err
 		}
@@ -67,6 +72,34 @@ func (o *Orphanage) Orphans(ctx context.Context) (map[string]int, error) {
 		}
 	}
 	return orphans, nil
+}
+
+// Adopt takes the leases of a run's targets.
+func (o *Orphanage) Adopt(ctx context.Context, id string) (worker.Lease, error) {
+	run, err := o.runs.read(ctx, id)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, worker.ErrNoRun
+	}
+	if err != nil {
+		return nil, err
+	}
+	var adopted bundle
+	for _, target := range inOrder(run.Targets) {
+		taken, err := o.leases.take(ctx, targetKey(target), Grant{TaskID: id})
+		busy := (*takenError)(nil)
+		switch {
+		case err == nil:
+			adopted = append(adopted, taken)
+		case errors.As(err, &busy) && busy.by.TaskID != id:
+			// The job's next task has begun.
+		default:
+			if busy != nil {
+				err = worker.ErrHeld
+			}
+			return nil, errors.Join(err, adopted.Release(context.WithoutCancel(ctx)))
+		}
+	}
+	return adopted, nil
 }
 
 // openRuns lists the keys of the bucket by the subjects of its stream.
@@ -102,9 +135,9 @@ func (r *Runs) read(ctx context.Context, id string) (worker.Run, error) {
 
 // isAlive reports whether the run has a message in the queue, or a worker that
 // holds the lease of one of its targets for it.
-func (o *Orphanage) isAlive(ctx context.Context, id string, run worker.Run) (bool, error) {
+func (o *Orphanage) isAlive(ctx context.Context, messages jetstream.Stream, id string, run worker.Run) (bool, error) {
 	if run.Queue != "" {
-		queued, err := o.isQueued(ctx, run.Queue)
+		queued, err := isQueued(ctx, messages, run.Queue)
 		if queued || err != nil {
 			return queued, err
 		}
@@ -129,15 +162,10 @@ func (o *Orphanage) isAlive(ctx context.Context, id string, run worker.Run) (boo
 	return true, err
 }
 
-func (o *Orphanage) isQueued(ctx context.Context, subject string) (bool, error) {
+func isQueued(ctx context.Context, messages jetstream.Stream, subject string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	// A stream that is not there proves nothing: it may be on its way back.
-	stream, err := o.leases.js.Stream(ctx, o.leases.topology.Tasks())
-	if err != nil {
-		return false, fmt.Errorf("read stream %s: %w", o.leases.topology.Tasks(), err)
-	}
-	_, err = stream.GetLastMsgForSubject(ctx, subject)
+	_, err := messages.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil
 	}

@@ -32,7 +32,7 @@ func (d *delivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease
 	}
 	target, own := holder.Targets[0], d.meta.Sequence.Stream
 	if first, crowded := d.queue.crowds.before(target, own); crowded && first.TaskID != holder.TaskID {
-		return nil, &worker.BlockedError{Target: target, By: first.TaskID, After: d.waitBehind(first.Sequence)}
+		return nil, &worker.BlockedError{Target: target, By: first.TaskID, Crowded: true, After: d.waitBehind(first.Sequence)}
 	}
 	taken, err := d.queue.leases.take(ctx, targetKey(target), Grant{TaskID: holder.TaskID, Sequence: own})
 	if busy := (*takenError)(nil); errors.As(err, &busy) {
@@ -150,9 +150,8 @@ func (d *delivery) idOf(subject string) string {
 // takeAll takes the leases of several targets in one order for everybody, or
 // none of them.
 func (l *Leases) takeAll(ctx context.Context, holder worker.Holder) (worker.Lease, error) {
-	targets := slices.Compact(slices.Sorted(slices.Values(holder.Targets)))
 	var all bundle
-	for _, target := range targets {
+	for _, target := range inOrder(holder.Targets) {
 		taken, err := l.take(ctx, targetKey(target), Grant{TaskID: holder.TaskID})
 		if err == nil {
 			all = append(all, taken)
@@ -165,4 +164,9 @@ func (l *Leases) takeAll(ctx context.Context, holder worker.Holder) (worker.Leas
 		return nil, err
 	}
 	return all, nil
+}
+
+// inOrder returns each target once, in an order that is everybody's.
+func inOrder(targets []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(targets)))
 }

@@ -271,6 +271,59 @@ func TestOrphansAreRunsThatNobodyHas(t *testing.T) {
 	}
 }
 
+func TestWhoAdoptsARunKeepsItsWorkerFromGoingOn(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	_, js, _ := open(t, topology)
+	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leases, err := queue.NewLeases(t.Context(), js, topology, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sweeper, err := queue.NewLeases(t.Context(), js, topology, "sweeper")
+	if err != nil {
+		t.Fatal(err)
+	}
+	orphanage := queue.NewOrphanage(sweeper, runs)
+	if _, err := orphanage.Adopt(t.Context(), "once"); !errors.Is(err, worker.ErrNoRun) {
+		t.Errorf("adopt a run that has ended: %v, want ErrNoRun", err)
+	}
+	request := worker.ClaimRequest{TaskID: "once", New: worker.Run{Targets: []string{"web", "db"}}}
+	if _, err := runs.Claim(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	once := queue.NewOnce(taskOf("once", "web"), nil, "")
+	once.Leases = leases
+	stalled, blocked := turn(t, fetch(t, once))
+	if blocked != nil {
+		t.Fatal(blocked)
+	}
+	if _, err := orphanage.Adopt(t.Context(), "once"); !errors.Is(err, worker.ErrHeld) {
+		t.Errorf("adopt a run whose worker is there: %v, want ErrHeld", err)
+	}
+	next := queue.NewOnce(taskOf("next", "db"), nil, "")
+	next.Leases = leases
+	if _, blocked := turn(t, fetch(t, next)); blocked != nil {
+		t.Fatal("what was adopted in vain is not free again:", blocked)
+	}
+	if err := stalled.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	adopted, err := orphanage.Adopt(t.Context(), "once")
+	if err != nil {
+		t.Fatalf("adopt a run one of whose jobs has its next task: %v", err)
+	}
+	if err := stalled.Retake(t.Context()); err == nil {
+		t.Error("a worker that came back has its lease again, beside who adopted the run")
+	}
+	if err := adopted.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // alive says that the worker lives until the test ends, and returns once that
 // can be seen.
 func alive(t *testing.T, leases *queue.Leases, nc *nats.Conn) {

@@ -34,10 +34,10 @@ func (p *Pool) acquire(work context.Context, a *attempt) (ended *Settlement, our
 }
 
 // endedAlready returns the end of a blocked task that was asked for again, so
-// that it need not wait for others only to hear that. It is asked once for each
-// message: tens of thousands may be blocked.
+// that it need not wait for others only to hear that. It is asked in a message's
+// first deliveries alone: tens of thousands may be blocked.
 func (p *Pool) endedAlready(ctx context.Context, a *attempt, blocked *BlockedError) (*Settlement, error) {
-	if blocked.Mine || a.delivery.Message().Deliveries > 1 {
+	if blocked.Mine || a.isNewIn(blocked) || a.delivery.Message().Deliveries > 2 {
 		return nil, blocked
 	}
 	ended, err := p.publisher.Ended(ctx, a.task.ID)
@@ -45,6 +45,13 @@ func (p *Pool) endedAlready(ctx context.Context, a *attempt, blocked *BlockedErr
 		err = blocked
 	}
 	return ended, err
+}
+
+// isNewIn reports whether the task has just come into a crowd. Nothing is asked
+// about it then: tens of thousands may come in at once, and another job's task
+// behind them.
+func (a *attempt) isNewIn(blocked *BlockedError) bool {
+	return blocked.Crowded && a.delivery.Message().Deliveries == 1
 }
 
 // endedBefore returns the task's end where that has been said. It is read after
@@ -68,22 +75,27 @@ func (p *Pool) turn(ctx context.Context, a *attempt) error {
 	if a.isInvalid() {
 		return nil
 	}
-	cancelled, err := p.publisher.Cancelled(ctx, a.task.ID)
-	if err != nil {
-		return err
-	}
-	if cancelled {
-		a.refused = tasks.ErrCancelled
-	}
 	lease, err := a.delivery.Turn(ctx, Holder{TaskID: a.task.ID, Targets: a.task.Targets()})
 	if blocked := (*BlockedError)(nil); errors.As(err, &blocked) {
-		return a.passesBy(blocked)
+		return p.passesBy(ctx, a, blocked)
 	}
 	if err != nil {
 		return err
 	}
 	a.lease = lease
+	if err := p.lookForCancel(ctx, a); err != nil {
+		return err
+	}
 	return p.supersede(ctx, a)
+}
+
+// lookForCancel refuses a task whose end somebody has asked for.
+func (p *Pool) lookForCancel(ctx context.Context, a *attempt) error {
+	cancelled, err := p.publisher.Cancelled(ctx, a.task.ID)
+	if cancelled {
+		a.refused = tasks.ErrCancelled
+	}
+	return err
 }
 
 func (a *attempt) isInvalid() bool { return a.invalid != nil }
@@ -91,18 +103,19 @@ func (a *attempt) isRefused() bool { return a.refused != nil }
 
 // passesBy lets a blocked task end that needs no turn: one that is cancelled,
 // and one that will not be delivered again.
-func (a *attempt) passesBy(blocked *BlockedError) error {
-	switch {
-	case blocked.Mine:
-		return blocked
-	case a.isRefused():
-		return nil
-	case a.delivery.Message().Last:
-		a.refused = tasks.Fail(tasks.ReasonTimeout, "the task waited for its turn until its time was over: "+blocked.Error(), nil)
-		return nil
-	default:
+func (p *Pool) passesBy(ctx context.Context, a *attempt, blocked *BlockedError) error {
+	last := a.delivery.Message().Last
+	if blocked.Mine || a.isNewIn(blocked) && !last {
 		return blocked
 	}
+	if err := p.lookForCancel(ctx, a); err != nil || a.isRefused() {
+		return err
+	}
+	if !last {
+		return blocked
+	}
+	a.refused = tasks.Fail(tasks.ReasonTimeout, "the task waited for its turn until its time was over: "+blocked.Error(), nil)
+	return nil
 }
 
 // supersede refuses a deployment behind which a newer one of its job waits,
@@ -162,19 +175,24 @@ func (p *Pool) notOurs(ctx context.Context, a *attempt, ended *Settlement, err e
 	case errors.Is(err, ErrOtherTask):
 		p.refuseOther(ctx, a)
 	case errors.As(err, &blocked):
-		p.sayBlocked(a, blocked)
+		p.sayBlocked(ctx, a, blocked)
 		p.handBackAs(ctx, a, "blocked", blocked.After)
 	default:
 		p.yield(ctx, a, "claim the task", err)
 	}
 }
 
-// sayBlocked logs why a task waits, once where anybody looks: tens of thousands
+// sayBlocked tells why a task waits, at its first delivery: tens of thousands
 // may wait, and each asks again and again.
-func (p *Pool) sayBlocked(a *attempt, blocked *BlockedError) {
+func (p *Pool) sayBlocked(ctx context.Context, a *attempt, blocked *BlockedError) {
 	say := a.log.Debug
 	if a.delivery.Message().Deliveries == 1 {
-		say = a.log.Info
+		if !blocked.Mine {
+			p.publisher.Waiting(ctx, p.subject(a, Run{}), blocked.By)
+		}
+		if !blocked.Crowded {
+			say = a.log.Info
+		}
 	}
 	say("not its turn yet", zap.Error(blocked), zap.Duration("delay", blocked.After))
 }

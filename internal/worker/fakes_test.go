@@ -268,6 +268,10 @@ func (w *world) Ended(_ context.Context, id string) (*worker.Settlement, error) 
 
 func (w *world) Duplicate(_ context.Context, id, _ string) { _ = w.did("duplicate %s", id) }
 
+func (w *world) Waiting(_ context.Context, about worker.Subject, behind string) {
+	_ = w.did("%s waits for %s", about.Task.ID, behind)
+}
+
 func (w *world) Cancelled(_ context.Context, id string) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

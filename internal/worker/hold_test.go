@@ -110,8 +110,22 @@ func TestABlockedTaskIsHandedBackWithoutAClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		blocked := &worker.BlockedError{Target: "web", By: "other", After: time.Minute}
 		got := run(t, newWorld(), succeed, nil, &fakeDelivery{task: deployTask("a"), blocked: blocked})
-		want(t, got, "hand back a later")
+		want(t, got, "a waits for other", "hand back a later")
 	})
+}
+
+func TestNothingIsAskedAboutATaskThatComesIntoACrowd(t *testing.T) {
+	crowded := &worker.BlockedError{Target: "web", By: "other", Crowded: true, After: time.Minute}
+	for deliveries, ends := range map[int]bool{1: false, 2: true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			w.cancelled["a"] = true
+			run(t, w, succeed, nil, &fakeDelivery{task: deployTask("a"), blocked: crowded, number: deliveries})
+			if _, ended := w.terminal["a"]; ended != ends {
+				t.Errorf("delivery %d of a cancelled task: ended is %v, want %v", deliveries, ended, ends)
+			}
+		})
+	}
 }
 
 func TestACancelledTaskEndsWhereverItIs(t *testing.T) {
@@ -249,12 +263,22 @@ func TestWhatIsReachedIsKeptForTheNextAttempt(t *testing.T) {
 
 // orphans is an orphanage whose answers the test gives.
 type orphans struct {
-	lead bool
-	now  map[string]int
+	world *world
+	lead  bool
+	now   map[string]int
+	// away is what a look and Adopt return.
+	away, adopt error
 }
 
 func (o *orphans) Lead(context.Context) (bool, error)              { return o.lead, nil }
-func (o *orphans) Orphans(context.Context) (map[string]int, error) { return o.now, nil }
+func (o *orphans) Orphans(context.Context) (map[string]int, error) { return o.now, o.away }
+
+func (o *orphans) Adopt(_ context.Context, id string) (worker.Lease, error) {
+	if o.adopt != nil {
+		return nil, o.adopt
+	}
+	return &fakeLease{world: o.world, id: id}, o.world.did("adopt %s", id)
+}
 
 func TestARunThatNobodyWillEndIsEndedByTheSweeper(t *testing.T) {
 	t.Parallel()
@@ -270,13 +294,13 @@ func TestARunThatNobodyWillEndIsEndedByTheSweeper(t *testing.T) {
 			worker.Run{Claims: 1, Attempts: 1, Will: will},
 			true,
 			[]map[string]int{{"a": 1}, {"a": 1}},
-			[]string{"record outcome a", "terminal a", "announce a failed", "end log a", "delete run a"},
+			[]string{"adopt a", "record outcome a", "terminal a", "announce a failed", "end log a", "delete run a", "release a"},
 		},
 		"by its outcome": {
 			worker.Run{Claims: 1, Attempts: 1, Will: will, Outcome: outcome},
 			true,
 			[]map[string]int{{"a": 1}, {"a": 1}},
-			[]string{"record outcome a", "terminal a", "announce a succeeded", "end log a", "delete run a"},
+			[]string{"adopt a", "record outcome a", "terminal a", "announce a succeeded", "end log a", "delete run a", "release a"},
 		},
 		"not at the first look":        {worker.Run{Claims: 1, Will: will}, true, []map[string]int{{"a": 1}}, nil},
 		"not where it was there again": {worker.Run{Claims: 1, Will: will}, true, []map[string]int{{"a": 1}, {}, {"a": 1}}, nil},
@@ -287,7 +311,7 @@ func TestARunThatNobodyWillEndIsEndedByTheSweeper(t *testing.T) {
 			t.Parallel()
 			w := newWorld()
 			w.runs["a"] = &c.run
-			home := &orphans{lead: c.lead}
+			home := &orphans{world: w, lead: c.lead}
 			sweeper := worker.NewSweeper(home, w, w, zap.NewNop())
 			for _, now := range c.now {
 				home.now = now
@@ -297,6 +321,41 @@ func TestARunThatNobodyWillEndIsEndedByTheSweeper(t *testing.T) {
 			}
 			want(t, w.seen(), c.want...)
 		})
+	}
+}
+
+func TestALookThatFailedBeginsTheSweepAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.runs["a"] = &worker.Run{Claims: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
+	home := &orphans{world: w, lead: true, now: map[string]int{"a": 1}}
+	sweeper := worker.NewSweeper(home, w, w, zap.NewNop())
+	for i, away := range []error{nil, errFake, nil} {
+		home.away = away
+		if err := sweeper.Sweep(t.Context()); !errors.Is(err, away) {
+			t.Fatalf("look %d: %v, want %v", i, err, away)
+		}
+	}
+	if got := w.seen(); len(got) != 0 {
+		t.Errorf("got %q: whoever has the run may not have been able to say so either", got)
+	}
+}
+
+func TestARunWhoseWorkerHasComeBackIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, back := range []error{worker.ErrHeld, worker.ErrNoRun} {
+		w := newWorld()
+		w.runs["a"] = &worker.Run{Claims: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
+		home := &orphans{world: w, lead: true, now: map[string]int{"a": 1}, adopt: back}
+		sweeper := worker.NewSweeper(home, w, w, zap.NewNop())
+		for range 2 {
+			if err := sweeper.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := w.seen(); len(got) != 0 {
+			t.Errorf("%v: got %q, want nothing", back, got)
+		}
 	}
 }
 

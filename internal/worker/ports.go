@@ -76,6 +76,9 @@ type BlockedError struct {
 	Target, By string
 	// Mine is true where By is the task itself, in another worker's hands.
 	Mine bool
+	// Crowded is true where a moment ago at least two others stood before the
+	// task, so that nobody was asked about it.
+	Crowded bool
 	// After is when it is worth asking again.
 	After time.Duration
 }
@@ -255,6 +258,8 @@ type Publisher interface {
 	// Duplicate notes that a task which has ended was asked for again; traceparent
 	// may be empty.
 	Duplicate(ctx context.Context, id, traceparent string)
+	// Waiting notes that a task waits for another one, which goes first.
+	Waiting(ctx context.Context, about Subject, behind string)
 	// Cancelled reports whether somebody has asked for the task's end.
 	Cancelled(ctx context.Context, id string) (bool, error)
 	// Begin is what the record of a new run must hold so that its events stay

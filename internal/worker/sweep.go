@@ -19,6 +19,10 @@ type Orphanage interface {
 	// Orphans lists the open runs that have neither a message in the queue nor a
 	// lease now, with the number of their claims.
 	Orphans(ctx context.Context) (map[string]int, error)
+	// Adopt takes the leases of a run's targets, but for those that another task
+	// has: whoever had them is then refused the next side effect. ErrHeld where the
+	// run's own worker has come back, ErrNoRun where the run has ended.
+	Adopt(ctx context.Context, id string) (Lease, error)
 }
 
 // Sweeper ends open runs that nobody else will.
@@ -27,8 +31,7 @@ type Sweeper struct {
 	runs      Runs
 	publisher Publisher
 	log       *zap.Logger
-	// seen are the orphans of the last look: one look may fall between a lease
-	// that has ended and its renewal.
+	// seen are the orphans of the looks before, none of which has failed.
 	seen map[string]orphan
 	// least is how long a run must have been an orphan before it is ended.
 	least time.Duration
@@ -46,15 +49,12 @@ func NewSweeper(orphanage Orphanage, runs Runs, publisher Publisher, log *zap.Lo
 	return &Sweeper{orphanage: orphanage, runs: runs, publisher: publisher, log: log}
 }
 
-// looks is how many times in a row a run must have been an orphan: together they
-// take longer than a lease lasts.
-const looks = 5
-
-// Run sweeps until ctx ends. The time between two looks is a third of what a lease
-// lasts, so that whoever sweeps keeps that right from one look to the next.
-func (s *Sweeper) Run(ctx context.Context, every time.Duration) {
-	s.least = (looks - 1) * every
-	ticker := time.NewTicker(every)
+// Run sweeps until ctx ends. Whoever has a run gives a sign of life each beat; a
+// lease may end between two of them, where NATS was away. So a run must have been
+// an orphan for longer than a beat, without a break, before it is ended.
+func (s *Sweeper) Run(ctx context.Context, beat time.Duration) {
+	s.least = beat + beat/2
+	ticker := time.NewTicker(beat / 2)
 	defer ticker.Stop()
 	for {
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
@@ -68,12 +68,12 @@ func (s *Sweeper) Run(ctx context.Context, every time.Duration) {
 	}
 }
 
-// Sweep looks once, and ends the orphans that the look before has seen as they
-// are now.
+// Sweep looks once, and ends the orphans that have been seen for long enough.
 func (s *Sweeper) Sweep(ctx context.Context) error {
+	before := s.seen
+	s.seen = nil
 	lead, err := s.orphanage.Lead(ctx)
 	if err != nil || !lead {
-		s.seen = nil
 		return err
 	}
 	orphans, err := s.orphanage.Orphans(ctx)
@@ -81,15 +81,14 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		return err
 	}
 	var failed []error
-	before := s.seen
 	s.seen = map[string]orphan{}
 	for id, claims := range orphans {
 		known, again := before[id]
 		if !again || known.claims != claims {
-			known = orphan{claims: claims, since: time.Now()}
+			known, again = orphan{claims: claims, since: time.Now()}, false
 		}
 		s.seen[id] = known
-		if !again || before[id].claims != claims || time.Since(known.since) < s.least {
+		if !again || time.Since(known.since) < s.least {
 			continue
 		}
 		if err := s.end(ctx, id); err != nil {
@@ -99,9 +98,21 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// end claims the run like any other and says its end: the outcome that stands
-// in it, else its will.
+// end takes the run like any other worker and says its end.
 func (s *Sweeper) end(ctx context.Context, id string) error {
+	lease, err := s.orphanage.Adopt(ctx, id)
+	if errors.Is(err, ErrNoRun) || errors.Is(err, ErrHeld) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.finish(ctx, id), lease.Release(ctx))
+}
+
+// finish claims the run and says its end: the outcome that stands in it, else
+// its will.
+func (s *Sweeper) finish(ctx context.Context, id string) error {
 	claim, err := s.runs.Claim(ctx, ClaimRequest{TaskID: id, Resume: true})
 	if errors.Is(err, ErrNoRun) {
 		return nil

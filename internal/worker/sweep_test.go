@@ -21,17 +21,17 @@ func TestTheSweeperLooksMoreOftenThanItsLeaseEnds(t *testing.T) {
 		w := newWorld()
 		w.runs["a"] = &worker.Run{Claims: 1, Attempts: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed, Reason: tasks.ReasonWorkerLost}}
 		began := time.Now()
-		home := &timedOrphans{now: map[string]int{"a": 1}, lease: lease}
+		home := &timedOrphans{orphans: orphans{world: w, now: map[string]int{"a": 1}}, lease: lease}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var running sync.WaitGroup
 		running.Go(func() { worker.NewSweeper(home, w, w, zap.NewNop()).Run(ctx, beat) })
-		time.Sleep(lease - time.Second)
+		time.Sleep(beat + time.Second)
 		synctest.Wait()
 		if got := w.seen(); len(got) != 0 {
-			t.Errorf("after %s: %v, want nothing before a lease can have ended", time.Since(began), got)
+			t.Errorf("after %s: %v, want nothing before a worker would have given a sign of life", time.Since(began), got)
 		}
-		time.Sleep(beat + time.Second)
+		time.Sleep(beat)
 		synctest.Wait()
 		if _, ended := w.terminal["a"]; !ended || home.lapsed {
 			t.Errorf("after %s: ended %v, the sweeper's lease has lapsed %v; want the end, under one lease", time.Since(began), ended, home.lapsed)
@@ -43,7 +43,8 @@ func TestTheSweeperLooksMoreOftenThanItsLeaseEnds(t *testing.T) {
 
 // timedOrphans notices where the sweeper's lease would have ended between two looks.
 type timedOrphans struct {
-	now    map[string]int
+	orphans
+
 	lease  time.Duration
 	last   time.Time
 	lapsed bool
@@ -54,5 +55,3 @@ func (o *timedOrphans) Lead(context.Context) (bool, error) {
 	o.last = time.Now()
 	return true, nil
 }
-
-func (o *timedOrphans) Orphans(context.Context) (map[string]int, error) { return o.now, nil }

@@ -39,12 +39,15 @@ type trap struct {
 
 // fleet is the workers.
 type fleet struct {
-	dir     string
-	binary  string
-	cluster *cluster
-	env     []string
-	log     *log.Logger
-	members []*member
+	dir    string
+	binary string
+	// previous is the program of the last worker, where that is of an earlier
+	// version.
+	previous string
+	cluster  *cluster
+	env      []string
+	log      *log.Logger
+	members  []*member
 }
 
 // workers is the size of the fleet.
@@ -83,8 +86,15 @@ func (m *member) start() error {
 	}
 	env := append([]string{"DISPATCHD_WORKER_ID=" + m.name(), "CHAOS_CLOCK_SHIFT=" + skews[m.number%len(skews)]}, m.fleet.env...)
 	var err error
-	m.proc, err = m.fleet.run(urls, m.name(), env)
+	m.proc, err = m.fleet.run(m.program(), urls, m.name(), env)
 	return err
+}
+
+func (m *member) program() string {
+	if m.number == workers-1 && m.fleet.previous != "" {
+		return m.fleet.previous
+	}
+	return m.fleet.binary
 }
 
 // supervise starts a worker again that has ended by itself, as an operator's
@@ -110,13 +120,13 @@ func (f *fleet) supervise(ctx context.Context, every time.Duration, busy func(wo
 	}
 }
 
-// run starts one process of the worker's program.
-func (f *fleet) run(urls []string, name string, env []string, args ...string) (*process, error) {
+// run starts one process of a worker's program.
+func (f *fleet) run(program string, urls []string, name string, env []string, args ...string) (*process, error) {
 	work := filepath.Join(f.dir, "work", name)
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(f.binary, args...)
+	cmd := exec.Command(program, args...)
 	cmd.Env = append([]string{
 		"NATS_SERVERS=" + strings.Join(urls, ","), "DISPATCHD_HTTP_ADDR=127.0.0.1:0", "DISPATCHD_STREAM_REPLICAS=3",
 		"DISPATCHD_WORK_DIR=" + work, "DISPATCHD_LOG_LEVEL=debug", "PATH=" + os.Getenv("PATH"),

@@ -27,6 +27,7 @@ type settings struct {
 	seed          uint64
 	short, keep   bool
 	bin, dir      string
+	previous      string
 	kinds, points string
 	settle        time.Duration
 }
@@ -36,6 +37,7 @@ func main() {
 	flag.Uint64Var(&s.seed, "seed", 1, "makes the plan: the same seed, the same tasks and faults")
 	flag.BoolVar(&s.short, "short", false, "a run of under a minute, with faster workers")
 	flag.StringVar(&s.bin, "bin", "", "directory with the programs node, worker and checker")
+	flag.StringVar(&s.previous, "previous", "", "the last worker's program, where that is of an earlier version")
 	flag.StringVar(&s.dir, "dir", "", "directory for logs and stores; a temporary one where empty")
 	flag.BoolVar(&s.keep, "keep", false, "keep that directory")
 	flag.StringVar(&s.kinds, "faults", "", "comma-separated kinds of fault in the place of the usual ones (with -short)")
@@ -129,7 +131,7 @@ func newDriver(ctx context.Context, s settings, logger *log.Logger) (*driver, er
 	if d.scale.AckWait > 0 {
 		env = append(env, "CHAOS_ACK_WAIT="+d.scale.AckWait.String(), "CHAOS_LEASE_TTL="+d.scale.LeaseTTL.String())
 	}
-	d.fleet = &fleet{dir: s.dir, binary: filepath.Join(s.bin, "worker"), cluster: d.cluster, env: env, log: logger}
+	d.fleet = &fleet{dir: s.dir, binary: filepath.Join(s.bin, "worker"), previous: s.previous, cluster: d.cluster, env: env, log: logger}
 	if err := d.fleet.raise(); err != nil {
 		return d, err
 	}

@@ -15,7 +15,7 @@ func (d *driver) once(ctx context.Context, t plan.Task) {
 	env := append([]string{
 		"DISPATCHD_WORKER_ID=" + name, "NOMAD_META_TASK=" + t.Kind, "NOMAD_META_PARAMS=" + params(t), "NOMAD_JOB_ID=deploy/" + t.TaskID,
 	}, d.fleet.env...)
-	proc, err := d.fleet.run(d.cluster.urls(), name, env, "run-once")
+	proc, err := d.fleet.run(d.fleet.binary, d.cluster.urls(), name, env, "run-once")
 	if err != nil {
 		d.log.Printf("start a run-once: %v", err)
 		return
