@@ -148,11 +148,14 @@ job "dispatchd" {
       dynamic "config" {
         for_each = var.driver == "docker" ? [var.image] : []
         content {
-          image        = config.value
-          args         = ["run-once"]
-          network_mode = var.network_mode
-          volumes      = var.volumes
-          group_add    = var.groups
+          image           = config.value
+          args            = ["run-once"]
+          network_mode    = var.network_mode
+          volumes         = var.volumes
+          group_add       = var.groups
+          readonly_rootfs = true
+          cap_drop        = ["all"]
+          security_opt    = ["no-new-privileges"]
         }
       }
 
