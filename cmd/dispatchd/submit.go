@@ -103,6 +103,8 @@ type printer struct {
 	began  time.Time
 	// queued is the id of the last task that the queue took.
 	queued string
+	// behind is the last task of which was said that it goes first.
+	behind string
 }
 
 func newPrinter(out io.Writer, output string) *printer {
@@ -136,7 +138,10 @@ func (p *printer) heard(u service.Update) {
 func (p *printer) event(e events.RunEvent) {
 	switch e.Event {
 	case events.EventWaiting:
-		p.say("%s", p.bold("==> waits for task "+e.Behind+" of the same job"))
+		if e.Behind != p.behind {
+			p.say("%s", p.bold("==> waits for task "+e.Behind+" of the same job"))
+		}
+		p.behind = e.Behind
 	case events.EventStage:
 		p.say("%s", p.bold(fmt.Sprintf("==> %s (%s)", e.Stage, p.since())))
 	case events.EventStarted:

@@ -30,7 +30,9 @@ const (
 	// defaultConnectTimeout holds where the options name none.
 	defaultConnectTimeout = 10 * time.Second
 	// A silent connection is given up after pingInterval × (maxPings + 1).
-	pingInterval = 10 * time.Second
+	// That is 9 s: sooner than leases end, so that a worker whose server hangs
+	// finds another one in time.
+	pingInterval = 3 * time.Second
 	maxPings     = 2
 )
 

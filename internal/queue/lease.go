@@ -47,6 +47,9 @@ type Grant struct {
 	Worker string `json:"worker"`
 	// Sequence is that of the task's message in the queue; 0 where it has none.
 	Sequence uint64 `json:"sequence,omitempty"`
+	// Sweeper is true where the task is about to be ended by who has found it
+	// without a worker.
+	Sweeper bool `json:"sweeper,omitempty"`
 }
 
 // takenError says that somebody has the lease.

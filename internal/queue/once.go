@@ -43,6 +43,9 @@ func NewOnce(task tasks.Task, invalid error, traceparent string) *Once {
 	return &Once{task: task, invalid: invalid, traceparent: traceparent}
 }
 
+// TaskID is the id of the task that the queue holds.
+func (q *Once) TaskID() string { return q.task.ID }
+
 // Fetch returns the delivery when it is due, and io.EOF once it has ended. Where
 // the context or the limit ends before a delivery that was handed back is due,
 // it comes at once and for the last time, so that what has begun can be ended.
@@ -108,6 +111,9 @@ var _ worker.Delivery = (*onceDelivery)(nil)
 func (d *onceDelivery) Message() worker.Message {
 	return worker.Message{Deliveries: d.number, Traceparent: d.queue.traceparent, Last: d.last}
 }
+
+// Crowd knows of none: there is no line.
+func (d *onceDelivery) Crowd() *worker.BlockedError { return nil }
 
 func (d *onceDelivery) Decode() (tasks.Task, error) { return d.queue.task, d.queue.invalid }
 

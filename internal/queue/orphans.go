@@ -49,11 +49,7 @@ func (o *Orphanage) Orphans(ctx context.Context) (map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A stream that is not there proves nothing: it may be on its way back.
-	messages, err := o.leases.js.Stream(ctx, o.leases.topology.Tasks())
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", o.leases.topology.Tasks(), err)
-	}
+	look := look{orphanage: o}
 	orphans := map[string]int{}
 	for _, id := range ids {
 		run, err := o.runs.read(ctx, id)
@@ -63,7 +59,10 @@ func (o *Orphanage) Orphans(ctx context.Context) (map[string]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		alive, err := o.isAlive(ctx, messages, id, run)
+		alive, err := look.isAlive(ctx, id, run)
+		if err == nil && !alive {
+			alive, err = o.isLeased(ctx, id, run)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -74,8 +73,8 @@ func (o *Orphanage) Orphans(ctx context.Context) (map[string]int, error) {
 	return orphans, nil
 }
 
-// Adopt takes the leases of a run's targets.
-func (o *Orphanage) Adopt(ctx context.Context, id string) (worker.Lease, error) {
+// Adopt takes the leases of a run's targets, and then looks once more.
+func (o *Orphanage) Adopt(ctx context.Context, id string, claims int) (worker.Lease, error) {
 	run, err := o.runs.read(ctx, id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, worker.ErrNoRun
@@ -83,23 +82,41 @@ func (o *Orphanage) Adopt(ctx context.Context, id string) (worker.Lease, error) 
 	if err != nil {
 		return nil, err
 	}
-	var adopted bundle
-	for _, target := range inOrder(run.Targets) {
-		taken, err := o.leases.take(ctx, targetKey(target), Grant{TaskID: id})
+	adopted, err := o.takeFree(ctx, id, run.Targets)
+	if err != nil {
+		return nil, err
+	}
+	look := look{orphanage: o}
+	alive, err := look.isAlive(ctx, id, run)
+	if err == nil && (alive || run.Claims != claims) {
+		err = worker.ErrHeld
+	}
+	if err != nil {
+		return nil, errors.Join(err, adopted.Release(context.WithoutCancel(ctx)))
+	}
+	return adopted, nil
+}
+
+// takeFree takes the leases that no other task has; ErrHeld where the run's own
+// worker has one.
+func (o *Orphanage) takeFree(ctx context.Context, id string, targets []string) (bundle, error) {
+	var taken bundle
+	for _, target := range inOrder(targets) {
+		one, err := o.leases.take(ctx, targetKey(target), Grant{TaskID: id, Sweeper: true})
 		busy := (*takenError)(nil)
 		switch {
 		case err == nil:
-			adopted = append(adopted, taken)
+			taken = append(taken, one)
 		case errors.As(err, &busy) && busy.by.TaskID != id:
 			// The job's next task has begun.
 		default:
 			if busy != nil {
 				err = worker.ErrHeld
 			}
-			return nil, errors.Join(err, adopted.Release(context.WithoutCancel(ctx)))
+			return nil, errors.Join(err, taken.Release(context.WithoutCancel(ctx)))
 		}
 	}
-	return adopted, nil
+	return taken, nil
 }
 
 // openRuns lists the keys of the bucket by the subjects of its stream.
@@ -133,15 +150,52 @@ func (r *Runs) read(ctx context.Context, id string) (worker.Run, error) {
 	return rec.Run, nil
 }
 
-// isAlive reports whether the run has a message in the queue, or a worker that
-// holds the lease of one of its targets for it.
-func (o *Orphanage) isAlive(ctx context.Context, messages jetstream.Stream, id string, run worker.Run) (bool, error) {
+// look asks about several runs at one time.
+type look struct {
+	orphanage *Orphanage
+	// messages is the work queue, once it was asked for: where nobody uses one it
+	// does not exist.
+	messages jetstream.Stream
+}
+
+// isAlive reports whether the run has a message in the queue or a run-once that
+// is there for it: between two attempts that holds no lease.
+func (l *look) isAlive(ctx context.Context, id string, run worker.Run) (bool, error) {
 	if run.Queue != "" {
-		queued, err := isQueued(ctx, messages, run.Queue)
-		if queued || err != nil {
-			return queued, err
-		}
+		return l.isQueued(ctx, run.Queue)
 	}
+	_, _, err := l.orphanage.leases.read(ctx, onceKey(id))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return true, err
+}
+
+func (l *look) isQueued(ctx context.Context, subject string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if l.messages == nil {
+		// A stream that is not there proves nothing: it may be on its way back.
+		leases := l.orphanage.leases
+		stream, err := leases.js.Stream(ctx, leases.topology.Tasks())
+		if err != nil {
+			return false, fmt.Errorf("read stream %s: %w", leases.topology.Tasks(), err)
+		}
+		l.messages = stream
+	}
+	_, err := l.messages.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the message on %s: %w", subject, err)
+	}
+	return true, nil
+}
+
+// isLeased reports whether somebody holds the lease of one of the run's targets
+// for it.
+func (o *Orphanage) isLeased(ctx context.Context, id string, run worker.Run) (bool, error) {
 	for _, target := range run.Targets {
 		grant, _, err := o.leases.read(ctx, targetKey(target))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -151,26 +205,5 @@ func (o *Orphanage) isAlive(ctx context.Context, messages jetstream.Stream, id s
 			return true, err
 		}
 	}
-	if run.Queue != "" {
-		return false, nil
-	}
-	// Between two attempts a run-once holds no lease, but it is there.
-	_, _, err := o.leases.read(ctx, workerKey(run.Worker))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return false, nil
-	}
-	return true, err
-}
-
-func isQueued(ctx context.Context, messages jetstream.Stream, subject string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	_, err := messages.GetLastMsgForSubject(ctx, subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for the message on %s: %w", subject, err)
-	}
-	return true, nil
+	return false, nil
 }

@@ -21,12 +21,17 @@ type WorkerInfo struct {
 	Busy    int       `json:"busy"`
 	// Draining is true once the worker takes no more tasks.
 	Draining bool `json:"draining,omitempty"`
-	// Once is true for a run-once.
-	Once bool `json:"once,omitempty"`
+	// Once is true for a run-once, Task is the id of its task.
+	Once bool   `json:"once,omitempty"`
+	Task string `json:"task_id,omitempty"`
 }
 
 // workerKey is where a worker's sign of life stands.
 func workerKey(id string) string { return "worker." + tasks.TargetToken(id) }
+
+// onceKey is where the sign of life of a run-once stands for its task: a restarted
+// one has another name, and the same task.
+func onceKey(task string) string { return "once." + tasks.TargetToken(task) }
 
 // Presence says that this worker lives, for as long as Run runs.
 type Presence struct {
@@ -45,14 +50,17 @@ func NewPresence(leases *Leases, info func() WorkerInfo, log *zap.Logger) *Prese
 func (p *Presence) Run(ctx context.Context) {
 	ticker := time.NewTicker(p.leases.topology.Pace.Beat())
 	defer ticker.Stop()
-	sign := &lease{leases: p.leases, key: workerKey(p.leases.worker)}
+	signs := bundle{{leases: p.leases, key: workerKey(p.leases.worker)}}
+	if task := p.info().Task; task != "" {
+		signs = append(signs, &lease{leases: p.leases, key: onceKey(task)})
+	}
 	for {
-		if err := p.say(ctx, sign); err != nil && ctx.Err() == nil {
+		if err := signs.each(func(sign *lease) error { return p.say(ctx, sign) }); err != nil && ctx.Err() == nil {
 			p.log.Debug("say that this worker lives", zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():
-			_ = sign.Release(context.WithoutCancel(ctx))
+			_ = signs.Release(context.WithoutCancel(ctx))
 			return
 		case <-ticker.C:
 		}

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -173,6 +174,8 @@ func (c *claim) next(ctx context.Context, entry jetstream.KeyValueEntry, request
 		return worker.ErrHeld
 	}
 	rec.Fence = max(rec.Fence, request.Fence)
+	// A run-once's task that a queue holds as well has a message from now on.
+	rec.Queue = cmp.Or(rec.Queue, request.New.Queue)
 	rec.Claims++
 	rec.Attempts++
 	rec.Worker, rec.Token = c.runs.worker, c.token

@@ -31,8 +31,8 @@ func (d *delivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease
 		return nil, fmt.Errorf("a task in the queue is about one job, not about %d", len(holder.Targets))
 	}
 	target, own := holder.Targets[0], d.meta.Sequence.Stream
-	if first, crowded := d.queue.crowds.before(target, own); crowded && first.TaskID != holder.TaskID {
-		return nil, &worker.BlockedError{Target: target, By: first.TaskID, Crowded: true, After: d.waitBehind(first.Sequence)}
+	if blocked := d.crowd(tasks.TargetToken(target), holder.TaskID); blocked != nil {
+		return nil, blocked
 	}
 	taken, err := d.queue.leases.take(ctx, targetKey(target), Grant{TaskID: holder.TaskID, Sequence: own})
 	if busy := (*takenError)(nil); errors.As(err, &busy) {
@@ -56,6 +56,23 @@ func (d *delivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease
 	default:
 		return nil, d.behind(ctx, target, holder.TaskID, Grant{TaskID: d.idOf(first.Subject), Sequence: first.Sequence})
 	}
+}
+
+// Crowd looks at what was seen of the job's line a moment ago.
+func (d *delivery) Crowd() *worker.BlockedError {
+	_, target, id, ok := d.queue.topology.taskParts(d.msg.Subject())
+	if !ok || d.meta.NumDelivered > 1 {
+		return nil
+	}
+	return d.crowd(target, id)
+}
+
+func (d *delivery) crowd(targetToken, id string) *worker.BlockedError {
+	first, crowded := d.queue.crowds.before(targetToken, d.meta.Sequence.Stream)
+	if !crowded || first.TaskID == id {
+		return nil
+	}
+	return &worker.BlockedError{Target: targetToken, By: first.TaskID, After: d.waitBehind(first.Sequence)}
 }
 
 // unseenTries bounds how often the queue is read where our own message is not
@@ -90,7 +107,7 @@ func (d *delivery) behind(ctx context.Context, target, id string, by Grant) erro
 	}
 	if next != nil && next.Sequence < d.meta.Sequence.Stream {
 		blocked.After = d.waitBehind(by.Sequence)
-		d.queue.crowds.saw(target, by, next.Sequence)
+		d.queue.crowds.saw(tasks.TargetToken(target), by, next.Sequence)
 	}
 	return blocked
 }

@@ -249,7 +249,7 @@ func TestOrphansAreRunsThatNobodyHas(t *testing.T) {
 	if _, blocked := turn(t, fetch(t, held)); blocked != nil {
 		t.Fatal(blocked)
 	}
-	alive(t, leases, nc)
+	alive(t, leases, nc, "waiting")
 
 	orphanage := queue.NewOrphanage(leases, runs)
 	if lead, err := orphanage.Lead(t.Context()); !lead || err != nil {
@@ -274,7 +274,7 @@ func TestOrphansAreRunsThatNobodyHas(t *testing.T) {
 func TestWhoAdoptsARunKeepsItsWorkerFromGoingOn(t *testing.T) {
 	t.Parallel()
 	topology := queue.Topology{Replicas: 1}
-	_, js, _ := open(t, topology)
+	nc, js, _ := open(t, topology)
 	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
 	if err != nil {
 		t.Fatal(err)
@@ -288,22 +288,25 @@ func TestWhoAdoptsARunKeepsItsWorkerFromGoingOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	orphanage := queue.NewOrphanage(sweeper, runs)
-	if _, err := orphanage.Adopt(t.Context(), "once"); !errors.Is(err, worker.ErrNoRun) {
-		t.Errorf("adopt a run that has ended: %v, want ErrNoRun", err)
+	refused := func(claims int, want error, what string) {
+		t.Helper()
+		if _, err := orphanage.Adopt(t.Context(), "once", claims); !errors.Is(err, want) {
+			t.Errorf("adopt %s: %v, want %v", what, err, want)
+		}
 	}
+	refused(1, worker.ErrNoRun, "a run that has ended")
 	request := worker.ClaimRequest{TaskID: "once", New: worker.Run{Targets: []string{"web", "db"}}}
 	if _, err := runs.Claim(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
+	refused(2, worker.ErrHeld, "a run that was claimed since")
 	once := queue.NewOnce(taskOf("once", "web"), nil, "")
 	once.Leases = leases
 	stalled, blocked := turn(t, fetch(t, once))
 	if blocked != nil {
 		t.Fatal(blocked)
 	}
-	if _, err := orphanage.Adopt(t.Context(), "once"); !errors.Is(err, worker.ErrHeld) {
-		t.Errorf("adopt a run whose worker is there: %v, want ErrHeld", err)
-	}
+	refused(1, worker.ErrHeld, "a run whose worker has its lease")
 	next := queue.NewOnce(taskOf("next", "db"), nil, "")
 	next.Leases = leases
 	if _, blocked := turn(t, fetch(t, next)); blocked != nil {
@@ -312,7 +315,7 @@ func TestWhoAdoptsARunKeepsItsWorkerFromGoingOn(t *testing.T) {
 	if err := stalled.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	adopted, err := orphanage.Adopt(t.Context(), "once")
+	adopted, err := orphanage.Adopt(t.Context(), "once", 1)
 	if err != nil {
 		t.Fatalf("adopt a run one of whose jobs has its next task: %v", err)
 	}
@@ -322,14 +325,69 @@ func TestWhoAdoptsARunKeepsItsWorkerFromGoingOn(t *testing.T) {
 	if err := adopted.Release(t.Context()); err != nil {
 		t.Error(err)
 	}
+	alive(t, leases, nc, "once")
+	refused(1, worker.ErrHeld, "a run whose run-once has started again")
 }
 
-// alive says that the worker lives until the test ends, and returns once that
+func TestAKilledRunOnceIsFoundWhereThereIsNoQueue(t *testing.T) {
+	t.Parallel()
+	_, js := connect(t)
+	topology := queue.Topology{Replicas: 1}
+	if err := queue.EnsureRecords(t.Context(), js, topology); err != nil {
+		t.Fatal(err)
+	}
+	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leases, err := queue.NewLeases(t.Context(), js, topology, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := worker.ClaimRequest{TaskID: "killed", New: worker.Run{Targets: []string{"web"}}}
+	if _, err := runs.Claim(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	orphanage := queue.NewOrphanage(leases, runs)
+	if got, err := orphanage.Orphans(t.Context()); err != nil || got["killed"] != 1 {
+		t.Errorf("Orphans() = %v, %v, want killed", got, err)
+	}
+	adopted, err := orphanage.Adopt(t.Context(), "killed", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := adopted.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestATaskOfARunOnceThatAQueueHoldsAsWellHasAMessage(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	_, js, _ := open(t, topology)
+	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := topology.TaskSubject("deploy-image", "web", "a")
+	for i, queued := range []string{"", subject, ""} {
+		request := worker.ClaimRequest{TaskID: "a", New: worker.Run{Queue: queued, Targets: []string{"web"}}}
+		claim, err := runs.Claim(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := claim.Run().Queue, []string{"", subject, subject}[i]; got != want {
+			t.Errorf("claim %d: the run is of the message %q, want %q", i+1, got, want)
+		}
+	}
+}
+
+// alive says that the run-once of a task lives until the test ends, and returns once that
 // can be seen.
-func alive(t *testing.T, leases *queue.Leases, nc *nats.Conn) {
+func alive(t *testing.T, leases *queue.Leases, nc *nats.Conn, task string) {
 	t.Helper()
 	said := make(chan *nats.Msg, 1)
-	subscription, err := nc.ChanSubscribe("$KV.dispatch_lease.worker.alive", said)
+	subscription, err := nc.ChanSubscribe("$KV.dispatch_lease.once."+task, said)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,7 +395,7 @@ func alive(t *testing.T, leases *queue.Leases, nc *nats.Conn) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		queue.NewPresence(leases, func() queue.WorkerInfo { return queue.WorkerInfo{ID: "alive", Once: true} }, zap.NewNop()).Run(ctx)
+		queue.NewPresence(leases, func() queue.WorkerInfo { return queue.WorkerInfo{ID: "alive", Once: true, Task: task} }, zap.NewNop()).Run(ctx)
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -26,7 +26,7 @@ func (b beside) start(ctx context.Context, running *sync.WaitGroup) (unheard fun
 	if err != nil {
 		return nil, err
 	}
-	sweeper := worker.NewSweeper(queue.NewOrphanage(b.records.leases, b.records.runs), b.records.runs, b.publisher, b.host.Log)
+	sweeper := b.pool.Sweeper(queue.NewOrphanage(b.records.leases, b.records.runs))
 	presence := queue.NewPresence(b.records.leases, b.info, b.host.Log)
 	running.Go(func() { b.bus.onReturn(ctx, b.pool.LookForCancels) })
 	running.Go(func() { sweeper.Run(ctx, b.records.leases.Beat()) })

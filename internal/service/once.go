@@ -78,7 +78,7 @@ func (p *parts) runOnce(ctx context.Context, host Host, source *queue.Once) (*wo
 		var running sync.WaitGroup
 		defer running.Wait()
 		defer stop()
-		beside := beside{bus: p.bus, records: kept, publisher: publisher, pool: pool, host: host, info: oncePresence(host, pool)}
+		beside := beside{bus: p.bus, records: kept, publisher: publisher, pool: pool, host: host, info: oncePresence(host, pool, source.TaskID())}
 		unheard, err := beside.start(background, &running)
 		if err != nil {
 			return nil, err

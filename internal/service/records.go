@@ -68,10 +68,13 @@ func (s *service) presence(intake context.Context, pool *worker.Pool) func() que
 	}
 }
 
-// oncePresence is what a run-once says about itself.
-func oncePresence(host Host, pool *worker.Pool) func() queue.WorkerInfo {
+// oncePresence is what the run-once of a task says about itself.
+func oncePresence(host Host, pool *worker.Pool, task string) func() queue.WorkerInfo {
 	started := time.Now().UTC()
 	return func() queue.WorkerInfo {
-		return queue.WorkerInfo{ID: host.Config.Worker.ID, Version: host.Version.Number, Started: started, Slots: 1, Busy: pool.Running(), Once: true}
+		return queue.WorkerInfo{
+			ID: host.Config.Worker.ID, Version: host.Version.Number, Started: started,
+			Slots: 1, Busy: pool.Running(), Once: true, Task: task,
+		}
 	}
 }

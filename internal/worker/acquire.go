@@ -37,7 +37,7 @@ func (p *Pool) acquire(work context.Context, a *attempt) (ended *Settlement, our
 // that it need not wait for others only to hear that. It is asked in a message's
 // first deliveries alone: tens of thousands may be blocked.
 func (p *Pool) endedAlready(ctx context.Context, a *attempt, blocked *BlockedError) (*Settlement, error) {
-	if blocked.Mine || a.isNewIn(blocked) || a.delivery.Message().Deliveries > 2 {
+	if blocked.Mine || a.delivery.Message().Deliveries > 2 {
 		return nil, blocked
 	}
 	ended, err := p.publisher.Ended(ctx, a.task.ID)
@@ -45,13 +45,6 @@ func (p *Pool) endedAlready(ctx context.Context, a *attempt, blocked *BlockedErr
 		err = blocked
 	}
 	return ended, err
-}
-
-// isNewIn reports whether the task has just come into a crowd. Nothing is asked
-// about it then: tens of thousands may come in at once, and another job's task
-// behind them.
-func (a *attempt) isNewIn(blocked *BlockedError) bool {
-	return blocked.Crowded && a.delivery.Message().Deliveries == 1
 }
 
 // endedBefore returns the task's end where that has been said. It is read after
@@ -104,14 +97,13 @@ func (a *attempt) isRefused() bool { return a.refused != nil }
 // passesBy lets a blocked task end that needs no turn: one that is cancelled,
 // and one that will not be delivered again.
 func (p *Pool) passesBy(ctx context.Context, a *attempt, blocked *BlockedError) error {
-	last := a.delivery.Message().Last
-	if blocked.Mine || a.isNewIn(blocked) && !last {
+	if blocked.Mine {
 		return blocked
 	}
 	if err := p.lookForCancel(ctx, a); err != nil || a.isRefused() {
 		return err
 	}
-	if !last {
+	if !a.delivery.Message().Last {
 		return blocked
 	}
 	a.refused = tasks.Fail(tasks.ReasonTimeout, "the task waited for its turn until its time was over: "+blocked.Error(), nil)
@@ -182,19 +174,25 @@ func (p *Pool) notOurs(ctx context.Context, a *attempt, ended *Settlement, err e
 	}
 }
 
-// sayBlocked tells why a task waits, at its first delivery: tens of thousands
-// may wait, and each asks again and again.
+// sayBlocked tells why a task waits. It asks again and again, so only its first
+// deliveries say so: the second, too, because nobody looks at the first in a crowd.
 func (p *Pool) sayBlocked(ctx context.Context, a *attempt, blocked *BlockedError) {
 	say := a.log.Debug
-	if a.delivery.Message().Deliveries == 1 {
-		if !blocked.Mine {
-			p.publisher.Waiting(ctx, p.subject(a, Run{}), blocked.By)
-		}
-		if !blocked.Crowded {
-			say = a.log.Info
-		}
+	if a.delivery.Message().Deliveries <= 2 && !blocked.Mine {
+		say = a.log.Info
+		p.publisher.Waiting(ctx, p.subject(a, Run{}), blocked.By)
 	}
 	say("not its turn yet", zap.Error(blocked), zap.Duration("delay", blocked.After))
+}
+
+// passOn hands a message back that has just come into a crowd, without looking
+// into it: tens of thousands may come at once, and another job's task behind them.
+func (p *Pool) passOn(ctx context.Context, delivery Delivery, blocked *BlockedError) {
+	p.options.Metrics.settled("blocked")
+	if err := delivery.Retry(ctx, blocked.After); err != nil {
+		p.options.Log.Warn("hand the message back; it is redelivered when its ack wait ends",
+			zap.String("subject", delivery.Message().Subject), zap.Error(err))
+	}
 }
 
 // yield hands back a task with which nothing was done yet, and the attempt with

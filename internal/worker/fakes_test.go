@@ -39,6 +39,8 @@ type world struct {
 	claims error
 	// lease is what renewing a lease answers.
 	lease error
+	// beforeRetake is what others do before a lease is taken again; may be nil.
+	beforeRetake func(*world)
 	// cancelled are the ids whose end was asked for.
 	cancelled map[string]bool
 	// log is what was written to the task's error output.
@@ -114,6 +116,8 @@ type fakeDelivery struct {
 	// blocked is who goes first, newer what waits behind.
 	blocked *worker.BlockedError
 	newer   string
+	// crowd is who goes first where it has come into a crowd.
+	crowd *worker.BlockedError
 	// once is true for a delivery that no queue brings again; number counts it.
 	once   bool
 	number int
@@ -125,6 +129,8 @@ func (d *fakeDelivery) Message() worker.Message {
 	}
 	return worker.Message{Deliveries: max(d.number, 1), Subject: "dispatch.task.deploy-image.web." + d.task.ID}
 }
+
+func (d *fakeDelivery) Crowd() *worker.BlockedError { return d.crowd }
 func (d *fakeDelivery) Decode() (tasks.Task, error) { return d.task, d.invalid }
 func (d *fakeDelivery) Extend(context.Context) error {
 	d.world.mu.Lock()
@@ -170,9 +176,14 @@ func (l *fakeLease) Renew(context.Context) error {
 	return l.world.lease
 }
 
-func (l *fakeLease) Retake(context.Context) error { return l.world.did("retake %s", l.id) }
-func (l *fakeLease) Valid() bool                  { return true }
-func (l *fakeLease) Fence() uint64                { return 0 }
+func (l *fakeLease) Retake(context.Context) error {
+	if l.world.beforeRetake != nil {
+		l.world.set(l.world.beforeRetake)
+	}
+	return l.world.did("retake %s", l.id)
+}
+func (l *fakeLease) Valid() bool   { return true }
+func (l *fakeLease) Fence() uint64 { return 0 }
 
 func (l *fakeLease) Release(context.Context) error { return l.world.did("release %s", l.id) }
 

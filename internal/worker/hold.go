@@ -23,6 +23,9 @@ type hold struct {
 
 	mu   sync.Mutex
 	lost bool
+	// retaking is true from when the lease was gone until it is ours again and the
+	// claim still holds.
+	retaking bool
 }
 
 func newHold(lease Lease, claim Claim, lose context.CancelCauseFunc) *hold {
@@ -42,7 +45,11 @@ func (h *hold) renew(ctx context.Context) error {
 	}
 	err := h.lease.Renew(ctx)
 	if errors.Is(err, ErrLeaseGone) {
+		h.retaking = true
 		err = h.retake(ctx)
+	}
+	if err == nil && h.retaking {
+		err = h.confirm(ctx)
 	}
 	if errors.Is(err, ErrLeaseLost) || errors.Is(err, ErrClaimLost) {
 		h.lost = true
@@ -58,6 +65,17 @@ func (h *hold) retake(ctx context.Context) error {
 		return err
 	}
 	return h.lease.Retake(ctx)
+}
+
+// confirm asks for the claim again once the lease is ours again: somebody may
+// have claimed the run, and even ended it, between the two. From now on nobody can.
+func (h *hold) confirm(ctx context.Context) error {
+	err := h.claim.Holds(ctx)
+	h.retaking = err != nil
+	if errors.Is(err, ErrClaimLost) {
+		_ = h.lease.Release(ctx) // it would end by itself
+	}
+	return err
 }
 
 // guard is asked before each side effect: the lease is renewed once more, and

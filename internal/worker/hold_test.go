@@ -9,8 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
@@ -92,6 +90,22 @@ func TestALeaseIsNotTakenAgainOnceTheRunWasClaimed(t *testing.T) {
 	})
 }
 
+func TestALeaseIsGivenBackWhereTheRunWasClaimedWhileItWasTakenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.beforeRetake = func(w *world) { w.lease, w.runs["a"].Claims = nil, 2 }
+		h := func(ctx context.Context, _ tasks.Task, at tasks.Attempt, _ tasks.Reporter) (tasks.Result, error) {
+			w.set(func(w *world) { w.lease = worker.ErrLeaseGone })
+			err := at.Guard.Ask(ctx)
+			if !errors.Is(err, tasks.ErrLeaseLost) {
+				t.Errorf("the guard answered %v, want that the lease is lost", err)
+			}
+			return tasks.Result{}, err
+		}
+		want(t, run(t, w, h, nil, &fakeDelivery{task: deployTask("a")}), "IN_PROGRESS a", "save a", "retake a", "release a")
+	})
+}
+
 func TestATaskOfNoQueueThatLostItsLeaseEndsItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -115,17 +129,13 @@ func TestABlockedTaskIsHandedBackWithoutAClaim(t *testing.T) {
 }
 
 func TestNothingIsAskedAboutATaskThatComesIntoACrowd(t *testing.T) {
-	crowded := &worker.BlockedError{Target: "web", By: "other", Crowded: true, After: time.Minute}
-	for deliveries, ends := range map[int]bool{1: false, 2: true} {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld()
-			w.cancelled["a"] = true
-			run(t, w, succeed, nil, &fakeDelivery{task: deployTask("a"), blocked: crowded, number: deliveries})
-			if _, ended := w.terminal["a"]; ended != ends {
-				t.Errorf("delivery %d of a cancelled task: ended is %v, want %v", deliveries, ended, ends)
-			}
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.cancelled["a"] = true
+		crowd := &worker.BlockedError{Target: "web", By: "other", After: time.Minute}
+		got := run(t, w, succeed, nil, &fakeDelivery{task: deployTask("a"), crowd: crowd})
+		want(t, got, "hand back a later")
+	})
 }
 
 func TestACancelledTaskEndsWhereverItIs(t *testing.T) {
@@ -273,7 +283,7 @@ type orphans struct {
 func (o *orphans) Lead(context.Context) (bool, error)              { return o.lead, nil }
 func (o *orphans) Orphans(context.Context) (map[string]int, error) { return o.now, o.away }
 
-func (o *orphans) Adopt(_ context.Context, id string) (worker.Lease, error) {
+func (o *orphans) Adopt(_ context.Context, id string, _ int) (worker.Lease, error) {
 	if o.adopt != nil {
 		return nil, o.adopt
 	}
@@ -312,7 +322,7 @@ func TestARunThatNobodyWillEndIsEndedByTheSweeper(t *testing.T) {
 			w := newWorld()
 			w.runs["a"] = &c.run
 			home := &orphans{world: w, lead: c.lead}
-			sweeper := worker.NewSweeper(home, w, w, zap.NewNop())
+			sweeper := w.pool(t, succeed, nil).Sweeper(home)
 			for _, now := range c.now {
 				home.now = now
 				if err := sweeper.Sweep(t.Context()); err != nil {
@@ -329,7 +339,7 @@ func TestALookThatFailedBeginsTheSweepAnew(t *testing.T) {
 	w := newWorld()
 	w.runs["a"] = &worker.Run{Claims: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
 	home := &orphans{world: w, lead: true, now: map[string]int{"a": 1}}
-	sweeper := worker.NewSweeper(home, w, w, zap.NewNop())
+	sweeper := w.pool(t, succeed, nil).Sweeper(home)
 	for i, away := range []error{nil, errFake, nil} {
 		home.away = away
 		if err := sweeper.Sweep(t.Context()); !errors.Is(err, away) {
@@ -341,13 +351,38 @@ func TestALookThatFailedBeginsTheSweepAnew(t *testing.T) {
 	}
 }
 
+func TestNothingIsSweptInTheGraceAfterAReconnect(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.runs["a"] = &worker.Run{Claims: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
+	back := time.Now()
+	pool := w.pool(t, succeed, func(o *worker.Options) { o.Reconnected = func() time.Time { return back } })
+	sweeper := pool.Sweeper(&orphans{world: w, lead: true, now: map[string]int{"a": 1}})
+	sweep := func() {
+		if err := sweeper.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep()
+	sweep()
+	back = back.Add(-time.Hour)
+	sweep()
+	if got := w.seen(); len(got) != 0 {
+		t.Errorf("got %q: what was seen in the grace must not count", got)
+	}
+	sweep()
+	if _, ended := w.terminal["a"]; !ended {
+		t.Error("the run is not ended after the grace")
+	}
+}
+
 func TestARunWhoseWorkerHasComeBackIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, back := range []error{worker.ErrHeld, worker.ErrNoRun} {
 		w := newWorld()
 		w.runs["a"] = &worker.Run{Claims: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
 		home := &orphans{world: w, lead: true, now: map[string]int{"a": 1}, adopt: back}
-		sweeper := worker.NewSweeper(home, w, w, zap.NewNop())
+		sweeper := w.pool(t, succeed, nil).Sweeper(home)
 		for range 2 {
 			if err := sweeper.Sweep(t.Context()); err != nil {
 				t.Fatal(err)

@@ -23,6 +23,10 @@ type Queue interface {
 // other verb may be used; Extend may run beside them.
 type Delivery interface {
 	Message() Message
+	// Crowd returns who goes first where the message has come for the first time
+	// and a moment ago stood behind at least two others of its job; else nil. It
+	// asks nobody.
+	Crowd() *BlockedError
 	// Turn takes the lease of the task's targets. It is given only where none of
 	// them is leased and no older task of theirs waits: else *BlockedError.
 	Turn(ctx context.Context, holder Holder) (Lease, error)
@@ -76,9 +80,6 @@ type BlockedError struct {
 	Target, By string
 	// Mine is true where By is the task itself, in another worker's hands.
 	Mine bool
-	// Crowded is true where a moment ago at least two others stood before the
-	// task, so that nobody was asked about it.
-	Crowded bool
 	// After is when it is worth asking again.
 	After time.Duration
 }

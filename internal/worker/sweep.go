@@ -20,9 +20,9 @@ type Orphanage interface {
 	// lease now, with the number of their claims.
 	Orphans(ctx context.Context) (map[string]int, error)
 	// Adopt takes the leases of a run's targets, but for those that another task
-	// has: whoever had them is then refused the next side effect. ErrHeld where the
-	// run's own worker has come back, ErrNoRun where the run has ended.
-	Adopt(ctx context.Context, id string) (Lease, error)
+	// has: whoever had them is then refused the next side effect. ErrHeld where
+	// somebody has the run again, or has claimed it since; ErrNoRun where it has ended.
+	Adopt(ctx context.Context, id string, claims int) (Lease, error)
 }
 
 // Sweeper ends open runs that nobody else will.
@@ -31,6 +31,8 @@ type Sweeper struct {
 	runs      Runs
 	publisher Publisher
 	log       *zap.Logger
+	// respect reports whether others may be on their way back.
+	respect func() bool
 	// seen are the orphans of the looks before, none of which has failed.
 	seen map[string]orphan
 	// least is how long a run must have been an orphan before it is ended.
@@ -44,14 +46,15 @@ type orphan struct {
 	since  time.Time
 }
 
-// NewSweeper returns a sweeper. Nothing happens before Sweep.
-func NewSweeper(orphanage Orphanage, runs Runs, publisher Publisher, log *zap.Logger) *Sweeper {
-	return &Sweeper{orphanage: orphanage, runs: runs, publisher: publisher, log: log}
+// Sweeper returns the pool's sweeper. Nothing happens before Run.
+func (p *Pool) Sweeper(orphanage Orphanage) *Sweeper {
+	return &Sweeper{orphanage: orphanage, runs: p.runs, publisher: p.publisher, log: p.options.Log, respect: p.options.respect}
 }
 
-// Run sweeps until ctx ends. Whoever has a run gives a sign of life each beat; a
-// lease may end between two of them, where NATS was away. So a run must have been
-// an orphan for longer than a beat, without a break, before it is ended.
+// Run sweeps until ctx ends. Whoever has a run and reaches NATS gives a sign of
+// life each beat. So a run must have been an orphan for longer than a beat, in
+// looks none of which has failed, before it is ended; and nothing counts in the
+// grace after a reconnect of ours, in which others come back, too.
 func (s *Sweeper) Run(ctx context.Context, beat time.Duration) {
 	s.least = beat + beat/2
 	ticker := time.NewTicker(beat / 2)
@@ -73,7 +76,7 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 	before := s.seen
 	s.seen = nil
 	lead, err := s.orphanage.Lead(ctx)
-	if err != nil || !lead {
+	if err != nil || !lead || s.respect() {
 		return err
 	}
 	orphans, err := s.orphanage.Orphans(ctx)
@@ -91,7 +94,7 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		if !again || time.Since(known.since) < s.least {
 			continue
 		}
-		if err := s.end(ctx, id); err != nil {
+		if err := s.end(ctx, id, claims); err != nil {
 			failed = append(failed, fmt.Errorf("end the run of %s: %w", id, err))
 		}
 	}
@@ -99,15 +102,15 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 }
 
 // end takes the run like any other worker and says its end.
-func (s *Sweeper) end(ctx context.Context, id string) error {
-	lease, err := s.orphanage.Adopt(ctx, id)
+func (s *Sweeper) end(ctx context.Context, id string, claims int) error {
+	lease, err := s.orphanage.Adopt(ctx, id, claims)
 	if errors.Is(err, ErrNoRun) || errors.Is(err, ErrHeld) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.finish(ctx, id), lease.Release(ctx))
+	return errors.Join(s.finish(ctx, id), lease.Release(context.WithoutCancel(ctx)))
 }
 
 // finish claims the run and says its end: the outcome that stands in it, else

@@ -7,8 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
@@ -25,7 +23,8 @@ func TestTheSweeperLooksMoreOftenThanItsLeaseEnds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var running sync.WaitGroup
-		running.Go(func() { worker.NewSweeper(home, w, w, zap.NewNop()).Run(ctx, beat) })
+		sweeper := w.pool(t, succeed, nil).Sweeper(home)
+		running.Go(func() { sweeper.Run(ctx, beat) })
 		time.Sleep(beat + time.Second)
 		synctest.Wait()
 		if got := w.seen(); len(got) != 0 {

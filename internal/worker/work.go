@@ -48,6 +48,10 @@ func (p *Pool) work(work context.Context, delivery Delivery) {
 	p.options.Metrics.busy(1)
 	defer p.options.Metrics.busy(-1)
 
+	if blocked := delivery.Crowd(); blocked != nil {
+		p.passOn(work, delivery, blocked)
+		return
+	}
 	a := p.read(delivery)
 	defer a.trace.span.End()
 	beat := p.startHeartbeat(work, a)

@@ -47,7 +47,8 @@ func (r *Report) runEvents(ctx context.Context, js jetstream.JetStream) error {
 		if err := json.Unmarshal(m.data, &e); err != nil {
 			return err
 		}
-		if e.Event != "duplicate" {
+		// Neither says that the task is at work.
+		if e.Event != "duplicate" && e.Event != "waiting" {
 			r.saw(e.TaskID, sign{at: m.stored, worker: e.Worker, over: e.Event == "outcome" || e.Event == "retry"})
 		}
 	}
@@ -67,8 +68,9 @@ type Recovery struct {
 }
 
 // All is the kind of the row over all faults but Once: a run-once that was killed
-// is found by the sweeper, which waits longer than any lease. Alone is that of
-// workers that were killed while nothing else happened.
+// is not redelivered but found by the sweeper, once its lease has ended and some
+// time has passed. Alone is that of workers that were killed while nothing else
+// happened.
 const (
 	All   = "all but kill-once"
 	Once  = "kill-once"
