@@ -187,6 +187,7 @@ func (d *driver) settle(ctx context.Context) error {
 	defer cancel()
 	d.log.Print("all is sent; waiting for the rest")
 	err := d.story.until(ctx, "wait for the rest", func(ctx context.Context) error {
+		ctx = context.WithoutCancel(ctx) // the last look must say what is left
 		queued, open := d.story.left(ctx, "DISPATCH_TASKS"), d.story.left(ctx, "KV_dispatch_run")
 		if queued != 0 || open != 0 {
 			return fmt.Errorf("%d messages wait and %d runs are open", queued, open)
