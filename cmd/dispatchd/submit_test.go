@@ -51,6 +51,38 @@ func TestCtrlCEndsTheWatchingAlone(t *testing.T) {
 	}
 }
 
+// TestSubmitSaysOnceForWhichTaskATaskWaits is not parallel: it sets a variable.
+func TestSubmitSaysOnceForWhichTaskATaskWaits(t *testing.T) {
+	url, _ := workQueue(t)
+	t.Setenv("NATS_SERVERS", url)
+	conn, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	task := `{"id":"req-1","task":"deploy-image","params":{"jobId":"web","deploymentId":"d","serviceId":"s","imageName":"x"}}`
+	ctx, ctrlC := context.WithCancel(t.Context())
+	out := &watcher{seen: func(text string) {
+		if strings.Contains(text, "queued req-1") {
+			for _, behind := range []string{"req-0", "req-0", "req-7"} {
+				event := `{"task_id":"req-1","event":"waiting","behind":"` + behind + `"}`
+				if err := conn.Publish("dispatch.event.req-1.waiting", []byte(event)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if strings.Contains(text, "req-7") {
+			ctrlC()
+		}
+	}}
+	var errs bytes.Buffer
+	execute(ctx, []string{"submit", "-"}, strings.NewReader(task), out, &errs)
+	want := "queued req-1\n==> waits for task req-0 of the same job\n==> waits for task req-7 of the same job\n"
+	if got := out.String(); got != want {
+		t.Errorf("got %q, want %q; %s", got, want, errs.String())
+	}
+}
+
 // workQueue is a server with a stream that takes tasks, without a worker.
 func workQueue(t *testing.T) (string, jetstream.Stream) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -277,5 +278,27 @@ func TestACancelIsFoundAfterwards(t *testing.T) {
 		if got, err := a.publisher.Cancelled(t.Context(), id); got != want || err != nil {
 			t.Errorf("Cancelled(%s) = %v, %v, want %v", id, got, err, want)
 		}
+	}
+}
+
+func TestWhoWaitsSaysForWhom(t *testing.T) {
+	t.Parallel()
+	a := newAudience(t, "", false)
+	a.publisher.Waiting(t.Context(), subject(tasks.KindDeployImage), "task-0")
+	if err := a.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	said := a.messages(t, "EVENTS")
+	if len(said) != 1 || said[0].Subject != "dispatch.event.task-1.waiting" {
+		t.Fatalf("heard %+v, want one event", said)
+	}
+	var event events.RunEvent
+	if err := json.Unmarshal(said[0].Data, &event); err != nil {
+		t.Fatal(err)
+	}
+	event.At = ""
+	want := events.RunEvent{TaskID: "task-1", Kind: tasks.KindDeployImage, Event: events.EventWaiting, Behind: "task-0"}
+	if event != want {
+		t.Errorf("got %+v, want %+v", event, want)
 	}
 }
