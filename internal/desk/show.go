@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -92,8 +93,8 @@ func (d *Desk) addRun(ctx context.Context, v *TaskView) error {
 	if err != nil {
 		return err
 	}
-	alive, err := d.leader.last(ctx, queue.BucketStream(d.topology.Leases()), queue.KeySubject(d.topology.Leases(), queue.WorkerKey(run.Worker)))
-	if absent(err) != nil {
+	name, alive, err := d.hasWorker(ctx, v.TaskID, run)
+	if err != nil {
 		return err
 	}
 	first := run.FirstClaim
@@ -102,7 +103,7 @@ func (d *Desk) addRun(ctx context.Context, v *TaskView) error {
 	}
 	v.Started = &first
 	v.Run = &RunView{
-		Worker: run.Worker, WorkerLives: alive != nil, Attempts: run.Attempts, Claims: run.Claims, HandedBack: run.HandedBack,
+		Worker: name, WorkerLives: alive, Attempts: run.Attempts, Claims: run.Claims, HandedBack: run.HandedBack,
 		Lost: max(run.Lost(), 0), Announced: run.Announced, LogLines: run.LogSequence, Reached: reachedResult(run.Reached),
 	}
 	if len(run.Targets) > 0 {
@@ -250,6 +251,25 @@ func (d *Desk) lookAt(ctx context.Context, v *TaskView) (*snapshot, error) {
 		s.runs[id] = run != nil
 	}
 	return s, nil
+}
+
+// hasWorker returns the worker of a run and whether it lives. A run-once that was
+// started again has another name than the one that claimed the run.
+func (d *Desk) hasWorker(ctx context.Context, id string, run queue.OpenRun) (name string, lives bool, err error) {
+	bucket := d.topology.Leases()
+	once, err := d.leader.last(ctx, queue.BucketStream(bucket), queue.KeySubject(bucket, queue.OnceKey(id)))
+	if absent(err) != nil {
+		return "", false, err
+	}
+	if once != nil {
+		var info queue.WorkerInfo
+		if err := json.Unmarshal(once.Data, &info); err != nil {
+			return "", false, fmt.Errorf("read the sign of life of the run-once of %s: %w", id, err)
+		}
+		return info.ID, true, nil
+	}
+	alive, err := d.leader.last(ctx, queue.BucketStream(bucket), queue.KeySubject(bucket, queue.WorkerKey(run.Worker)))
+	return run.Worker, alive != nil, absent(err)
 }
 
 // addOutsidePlace says where a task is that has a run and no message.

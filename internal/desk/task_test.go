@@ -219,6 +219,12 @@ func TestATaskOutsideTheQueueIsShown(t *testing.T) {
 	if why := f.show("behind").Why; why.Behind != "dispatch-1700000000-0a1b2c3d" || why.Worker != "once" {
 		t.Errorf("behind: %+v", why)
 	}
+	// A run-once that Nomad has started again has another name, and is there.
+	f.eventually("the restarted run-once is shown", func() bool {
+		f.publishBody("$KV.staging_dispatch_lease.once.dispatch-1700000000-0a1b2c3d", `{"id":"again","once":true}`, nil)
+		run := f.show("dispatch-1700000000-0a1b2c3d").Run
+		return run != nil && run.Worker == "again" && run.WorkerLives
+	})
 	cancel()
 	if err := <-done; err == nil {
 		t.Error("RunOnce() = nil, want that it was stopped")

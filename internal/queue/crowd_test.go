@@ -52,10 +52,13 @@ func TestTheCrowdBehindAJobsNextTaskAsksNobody(t *testing.T) {
 	if err := d.Retry(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, last := turn(t, c); last == nil {
-		t.Error("c has its turn before a has ended")
+	again := fetch(t, q)
+	for range 5 {
+		if turn(t, c); d.Crowd() != nil {
+			break
+		}
 	}
-	if got := fetch(t, q).Crowd(); got != nil {
+	if got := again.Crowd(); got != nil {
 		t.Errorf("d, delivered again: %+v, want it looked at: it may have been cancelled", got)
 	}
 

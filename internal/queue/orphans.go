@@ -86,15 +86,28 @@ func (o *Orphanage) Adopt(ctx context.Context, id string, claims int) (worker.Le
 	if err != nil {
 		return nil, err
 	}
+	if err := o.isStillAnOrphan(ctx, id, claims); err != nil {
+		return nil, errors.Join(err, adopted.Release(context.WithoutCancel(ctx)))
+	}
+	return adopted, nil
+}
+
+// isStillAnOrphan returns nil where nobody has the run and nobody has claimed it
+// since. It is asked with the leases in hand: what was read before may be old.
+func (o *Orphanage) isStillAnOrphan(ctx context.Context, id string, claims int) error {
+	run, err := o.runs.read(ctx, id)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return worker.ErrNoRun
+	}
+	if err != nil {
+		return err
+	}
 	look := look{orphanage: o}
 	alive, err := look.isAlive(ctx, id, run)
 	if err == nil && (alive || run.Claims != claims) {
 		err = worker.ErrHeld
 	}
-	if err != nil {
-		return nil, errors.Join(err, adopted.Release(context.WithoutCancel(ctx)))
-	}
-	return adopted, nil
+	return err
 }
 
 // takeFree takes the leases that no other task has; ErrHeld where the run's own
@@ -162,7 +175,9 @@ type look struct {
 // is there for it: between two attempts that holds no lease.
 func (l *look) isAlive(ctx context.Context, id string, run worker.Run) (bool, error) {
 	if run.Queue != "" {
-		return l.isQueued(ctx, run.Queue)
+		if queued, err := l.isQueued(ctx, run.Queue); queued || err != nil {
+			return queued, err
+		}
 	}
 	_, _, err := l.orphanage.leases.read(ctx, onceKey(id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -175,9 +190,11 @@ func (l *look) isQueued(ctx context.Context, subject string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if l.messages == nil {
-		// A stream that is not there proves nothing: it may be on its way back.
 		leases := l.orphanage.leases
 		stream, err := leases.js.Stream(ctx, leases.topology.Tasks())
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return true, nil // it may be on its way back
+		}
 		if err != nil {
 			return false, fmt.Errorf("read stream %s: %w", leases.topology.Tasks(), err)
 		}

@@ -47,6 +47,9 @@ func TargetKey(job string) string { return targetKey(job) }
 // WorkerKey is where a worker's sign of life stands.
 func WorkerKey(id string) string { return workerKey(id) }
 
+// OnceKey is where the sign of life of the run-once of a task stands.
+func OnceKey(taskID string) string { return onceKey(taskID) }
+
 // OpenRun is a run record with the time of its first claim; that is zero where
 // the record is the first claim's own message.
 type OpenRun struct {

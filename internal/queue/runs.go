@@ -177,7 +177,9 @@ func (c *claim) next(ctx context.Context, entry jetstream.KeyValueEntry, request
 	// A run-once's task that a queue holds as well has a message from now on.
 	rec.Queue = cmp.Or(rec.Queue, request.New.Queue)
 	rec.Claims++
-	rec.Attempts++
+	if !request.Sweep {
+		rec.Attempts++
+	}
 	rec.Worker, rec.Token = c.runs.worker, c.token
 	if err := c.write(ctx, rec); err != nil {
 		return err

@@ -233,8 +233,8 @@ func TestOrphansAreRunsThatNobodyHas(t *testing.T) {
 		"queued":  {runs, worker.Run{Queue: queuedAt, Targets: []string{"web"}}},
 		"purged":  {runs, worker.Run{Queue: topology.TaskSubject("deploy-image", "api", "purged"), Targets: []string{"api"}}},
 		"leased":  {runs, worker.Run{Targets: []string{"db"}}},
-		"killed":  {runs, worker.Run{Targets: []string{"cache"}}},
-		"waiting": {once, worker.Run{Targets: []string{"cache"}}},
+		"killed":  {once, worker.Run{Targets: []string{"cache"}}},
+		"waiting": {runs, worker.Run{Targets: []string{"cache"}}},
 	} {
 		if _, err := c.runs.Claim(t.Context(), worker.ClaimRequest{TaskID: id, New: c.run}); err != nil {
 			t.Fatal(err)
@@ -283,11 +283,8 @@ func TestWhoAdoptsARunKeepsItsWorkerFromGoingOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sweeper, err := queue.NewLeases(t.Context(), js, topology, "sweeper")
-	if err != nil {
-		t.Fatal(err)
-	}
-	orphanage := queue.NewOrphanage(sweeper, runs)
+	// The sweeper in a run-once has its name.
+	orphanage := queue.NewOrphanage(leases, runs)
 	refused := func(claims int, want error, what string) {
 		t.Helper()
 		if _, err := orphanage.Adopt(t.Context(), "once", claims); !errors.Is(err, want) {

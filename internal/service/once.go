@@ -69,6 +69,7 @@ func (p *parts) runOnce(ctx context.Context, host Host, source *queue.Once) (*wo
 	var settled *worker.Settlement
 	pool := worker.New(source, kept.runsOr(host.Config.Worker.ID), publisher, p.adapters.handlerOf(host), worker.Options{
 		TaskTimeout: host.Config.Worker.TaskTimeout, Heartbeat: host.Pace.Beat(), SettleTimeout: onceSettleTimeout, StopCause: tasks.ErrInterrupted,
+		Reconnected: p.bus.reconnected, ReconnectGrace: host.Pace.AckWait,
 		OnSettled: func(s worker.Settlement) { settled = &s },
 		Workspace: p.workspace, Redactor: host.Redactor, Log: host.Log, Metrics: worker.NewMetrics(registry), Tracer: tracer,
 	})

@@ -139,14 +139,7 @@ func (p *Pool) claim(ctx context.Context, a *attempt, resume bool) error {
 		fresh.Queue, fresh.Targets = a.delivery.Message().Subject, a.task.Targets()
 		request.New = fresh
 	}
-	request.Fence = a.lease.Fence()
-	claim, err := p.runs.Claim(ctx, request)
-	if errors.Is(err, ErrHeld) && !request.Respect && a.lease.Renew(ctx) == nil {
-		// The lease is ours still, so nobody has a later one: the numbers began
-		// anew because somebody has deleted the bucket of leases.
-		request.Fence = 0
-		claim, err = p.runs.Claim(ctx, request)
-	}
+	claim, err := claimUnder(ctx, p.runs, request, a.lease)
 	if err != nil {
 		return err
 	}
@@ -155,6 +148,19 @@ func (p *Pool) claim(ctx context.Context, a *attempt, resume bool) error {
 		a.refused = nil
 	}
 	return nil
+}
+
+// claimUnder claims a run under the lease of its targets.
+func claimUnder(ctx context.Context, runs Runs, request ClaimRequest, lease Lease) (Claim, error) {
+	request.Fence = lease.Fence()
+	claim, err := runs.Claim(ctx, request)
+	if errors.Is(err, ErrHeld) && !request.Respect && lease.Renew(ctx) == nil {
+		// The lease is ours still, so nobody has a later one: the numbers began
+		// anew because somebody has deleted the bucket of leases.
+		request.Fence = 0
+		claim, err = runs.Claim(ctx, request)
+	}
+	return claim, err
 }
 
 // notOurs ends a delivery that is not ours now: a duplicate of a task that has

@@ -213,7 +213,9 @@ func (w *world) Claim(_ context.Context, request worker.ClaimRequest) (worker.Cl
 		w.runs[id] = run
 	}
 	run.Claims++
-	run.Attempts++
+	if !request.Sweep {
+		run.Attempts++
+	}
 	return &fakeClaim{world: w, id: id, run: *run, number: run.Claims}, nil
 }
 
@@ -228,6 +230,10 @@ type fakeClaim struct {
 func (c *fakeClaim) Holds(context.Context) error {
 	c.world.mu.Lock()
 	defer c.world.mu.Unlock()
+	if c.world.fail["holds"] > 0 {
+		c.world.fail["holds"]--
+		return errFake
+	}
 	if stored, open := c.world.runs[c.id]; !open || stored.Claims != c.number {
 		return worker.ErrClaimLost
 	}

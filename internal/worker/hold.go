@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
@@ -25,7 +26,7 @@ type hold struct {
 	lost bool
 	// retaking is true from when the lease was gone until it is ours again and the
 	// claim still holds.
-	retaking bool
+	retaking atomic.Bool
 }
 
 func newHold(lease Lease, claim Claim, lose context.CancelCauseFunc) *hold {
@@ -45,10 +46,10 @@ func (h *hold) renew(ctx context.Context) error {
 	}
 	err := h.lease.Renew(ctx)
 	if errors.Is(err, ErrLeaseGone) {
-		h.retaking = true
+		h.retaking.Store(true)
 		err = h.retake(ctx)
 	}
-	if err == nil && h.retaking {
+	if err == nil && h.retaking.Load() {
 		err = h.confirm(ctx)
 	}
 	if errors.Is(err, ErrLeaseLost) || errors.Is(err, ErrClaimLost) {
@@ -71,12 +72,15 @@ func (h *hold) retake(ctx context.Context) error {
 // have claimed the run, and even ended it, between the two. From now on nobody can.
 func (h *hold) confirm(ctx context.Context) error {
 	err := h.claim.Holds(ctx)
-	h.retaking = err != nil
+	h.retaking.Store(err != nil)
 	if errors.Is(err, ErrClaimLost) {
 		_ = h.lease.Release(ctx) // it would end by itself
 	}
 	return err
 }
+
+// valid reports whether the attempt is ours yet for certain, by our own clock.
+func (h *hold) valid() bool { return !h.retaking.Load() && h.lease.Valid() }
 
 // guard is asked before each side effect: the lease is renewed once more, and
 // while nobody can say whose it is the side effect waits.
@@ -84,7 +88,7 @@ func (h *hold) guard(ctx context.Context) error {
 	wait := backoff{first: 100 * time.Millisecond, most: 2 * time.Second}
 	for {
 		err := h.renew(ctx)
-		if err == nil && h.lease.Valid() {
+		if err == nil && h.valid() {
 			return nil
 		}
 		if errors.Is(err, ErrLeaseLost) {

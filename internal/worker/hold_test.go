@@ -106,6 +106,43 @@ func TestALeaseIsGivenBackWhereTheRunWasClaimedWhileItWasTakenAgain(t *testing.T
 	})
 }
 
+func TestALeaseThatWasTakenAgainIsOursOnceTheClaimIsKnownToHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		asked := 0
+		w.beforeRetake = func(w *world) { w.lease, w.fail["holds"] = nil, 2 }
+		h := func(ctx context.Context, _ tasks.Task, at tasks.Attempt, _ tasks.Reporter) (tasks.Result, error) {
+			w.set(func(w *world) { w.lease = worker.ErrLeaseGone })
+			err := at.Guard.Ask(ctx)
+			w.set(func(w *world) { asked = 2 - w.fail["holds"] })
+			return tasks.Result{}, err
+		}
+		got := run(t, w, h, nil, &fakeDelivery{task: deployTask("a")})
+		want(t, got, append([]string{"IN_PROGRESS a", "save a", "retake a"}, settled...)...)
+		if asked != 2 {
+			t.Errorf("the guard let the side effect pass after %d failed questions for the claim, want both asked again", asked)
+		}
+	})
+}
+
+func TestTheSweeperLeavesARunWhoseLeaseItHasLostSince(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.runs["a"] = &worker.Run{Claims: 1, Attempts: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
+	w.lease = worker.ErrLeaseLost
+	sweeper := w.pool(t, succeed, nil).Sweeper(&orphans{world: w, lead: true, now: map[string]int{"a": 1}})
+	if err := sweeper.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := sweeper.Sweep(t.Context()); !errors.Is(err, worker.ErrLeaseLost) {
+		t.Errorf("the sweep returned %v, want that its lease was lost", err)
+	}
+	want(t, w.seen(), "adopt a", "release a")
+	if got := w.runs["a"].Attempts; got != 1 {
+		t.Errorf("a sweep counts as an attempt: %d", got)
+	}
+}
+
 func TestATaskOfNoQueueThatLostItsLeaseEndsItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

@@ -140,6 +140,8 @@ type ClaimRequest struct {
 	TaskID string
 	// Resume claims the run only where it exists already, else ErrNoRun.
 	Resume bool
+	// Sweep claims the run only to end it: that is no attempt.
+	Sweep bool
 	// Respect claims the run only where no other worker has it, else ErrHeld.
 	Respect bool
 	// Fence is that of the lease that the claim is made under: ErrHeld where the run

@@ -104,23 +104,25 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 // end takes the run like any other worker and says its end.
 func (s *Sweeper) end(ctx context.Context, id string, claims int) error {
 	lease, err := s.orphanage.Adopt(ctx, id, claims)
+	if err == nil {
+		err = errors.Join(s.finish(ctx, id, lease), lease.Release(context.WithoutCancel(ctx)))
+	}
 	if errors.Is(err, ErrNoRun) || errors.Is(err, ErrHeld) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(s.finish(ctx, id), lease.Release(context.WithoutCancel(ctx)))
+	return err
 }
 
 // finish claims the run and says its end: the outcome that stands in it, else
 // its will.
-func (s *Sweeper) finish(ctx context.Context, id string) error {
-	claim, err := s.runs.Claim(ctx, ClaimRequest{TaskID: id, Resume: true})
-	if errors.Is(err, ErrNoRun) {
-		return nil
-	}
+func (s *Sweeper) finish(ctx context.Context, id string, lease Lease) error {
+	claim, err := claimUnder(ctx, s.runs, ClaimRequest{TaskID: id, Resume: true, Sweep: true}, lease)
 	if err != nil {
+		return err
+	}
+	// Where we have stalled since the lease was taken, the run's worker may have it
+	// again. From here on it would have found the claim.
+	if err := lease.Renew(ctx); err != nil {
 		return err
 	}
 	settlement, err := lastWord(claim.Run())
@@ -148,7 +150,7 @@ func lastWord(r Run) (Settlement, error) {
 		return Settlement{}, tasks.Fail(tasks.ReasonInternal, "the run has no will: an older version made it", nil)
 	}
 	will := *r.Will
-	will.Attempt = max(r.Attempts-1, 1)
+	will.Attempt = max(r.Attempts, 1)
 	return will, nil
 }
 

@@ -104,7 +104,7 @@ func (p *Pool) own(work, steps context.Context, a *attempt, ended *Settlement) {
 	a.trace.span.Set(traces.Int("dispatchd.attempt", run.Attempts))
 	a.deadline = time.Now().Add(p.options.TaskTimeout - a.claim.Age())
 	about := p.subject(a, run)
-	about.Valid = a.lease.Valid
+	about.Valid = a.hold.valid
 	stream, err := p.publisher.Open(ctx, about)
 	if err != nil {
 		p.yield(ctx, a, "open the task's stream", err)
