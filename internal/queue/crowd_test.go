@@ -53,10 +53,13 @@ func TestTheCrowdBehindAJobsNextTaskAsksNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := fetch(t, q)
-	for range 5 {
-		if turn(t, c); d.Crowd() != nil {
-			break
-		}
+	seen := false
+	for try := 0; !seen && try < 5; try++ {
+		turn(t, c)
+		seen = d.Crowd() != nil
+	}
+	if !seen {
+		t.Fatal("nobody remembers the line")
 	}
 	if got := again.Crowd(); got != nil {
 		t.Errorf("d, delivered again: %+v, want it looked at: it may have been cancelled", got)

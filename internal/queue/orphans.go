@@ -82,14 +82,45 @@ func (o *Orphanage) Adopt(ctx context.Context, id string, claims int) (worker.Le
 	if err != nil {
 		return nil, err
 	}
-	adopted, err := o.takeFree(ctx, id, run.Targets)
+	taken, err := o.takeFree(ctx, id, run.Targets)
 	if err != nil {
 		return nil, err
 	}
 	if err := o.isStillAnOrphan(ctx, id, claims); err != nil {
-		return nil, errors.Join(err, adopted.Release(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, taken.Release(context.WithoutCancel(ctx)))
 	}
-	return adopted, nil
+	return taken, nil
+}
+
+// adopted are the leases of a run that nobody has.
+type adopted struct {
+	bundle
+
+	leases *Leases
+	id     string
+	// busy are the targets that other tasks had.
+	busy []string
+}
+
+// Renew also asks whether the run's own worker has got one of those that were
+// others'.
+func (a *adopted) Renew(ctx context.Context) error {
+	if err := a.bundle.Renew(ctx); err != nil {
+		return err
+	}
+	for _, target := range a.busy {
+		grant, _, err := a.leases.read(ctx, targetKey(target))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if grant.TaskID == a.id {
+			return worker.ErrLeaseLost
+		}
+	}
+	return nil
 }
 
 // isStillAnOrphan returns nil where nobody has the run and nobody has claimed it
@@ -112,16 +143,17 @@ func (o *Orphanage) isStillAnOrphan(ctx context.Context, id string, claims int) 
 
 // takeFree takes the leases that no other task has; ErrHeld where the run's own
 // worker has one.
-func (o *Orphanage) takeFree(ctx context.Context, id string, targets []string) (bundle, error) {
-	var taken bundle
+func (o *Orphanage) takeFree(ctx context.Context, id string, targets []string) (*adopted, error) {
+	taken := &adopted{leases: o.leases, id: id}
 	for _, target := range inOrder(targets) {
 		one, err := o.leases.take(ctx, targetKey(target), Grant{TaskID: id, Sweeper: true})
 		busy := (*takenError)(nil)
 		switch {
 		case err == nil:
-			taken = append(taken, one)
+			taken.bundle = append(taken.bundle, one)
 		case errors.As(err, &busy) && busy.by.TaskID != id:
 			// The job's next task has begun.
+			taken.busy = append(taken.busy, target)
 		default:
 			if busy != nil {
 				err = worker.ErrHeld

@@ -170,14 +170,15 @@ func (c *claim) next(ctx context.Context, entry jetstream.KeyValueEntry, request
 	}
 	foreign := request.Respect && rec.Worker != c.runs.worker
 	fenced := request.Fence > 0 && rec.Fence > request.Fence
-	if foreign || fenced {
+	claimedSince := request.Sweep > 0 && rec.Claims != request.Sweep
+	if foreign || fenced || claimedSince {
 		return worker.ErrHeld
 	}
 	rec.Fence = max(rec.Fence, request.Fence)
 	// A run-once's task that a queue holds as well has a message from now on.
 	rec.Queue = cmp.Or(rec.Queue, request.New.Queue)
 	rec.Claims++
-	if !request.Sweep {
+	if request.Sweep == 0 {
 		rec.Attempts++
 	}
 	rec.Worker, rec.Token = c.runs.worker, c.token

@@ -306,7 +306,8 @@ func TestWhoAdoptsARunKeepsItsWorkerFromGoingOn(t *testing.T) {
 	refused(1, worker.ErrHeld, "a run whose worker has its lease")
 	next := queue.NewOnce(taskOf("next", "db"), nil, "")
 	next.Leases = leases
-	if _, blocked := turn(t, fetch(t, next)); blocked != nil {
+	nextLease, blocked := turn(t, fetch(t, next))
+	if blocked != nil {
 		t.Fatal("what was adopted in vain is not free again:", blocked)
 	}
 	if err := stalled.Release(t.Context()); err != nil {
@@ -316,8 +317,22 @@ func TestWhoAdoptsARunKeepsItsWorkerFromGoingOn(t *testing.T) {
 	if err != nil {
 		t.Fatalf("adopt a run one of whose jobs has its next task: %v", err)
 	}
+	if err := adopted.Renew(t.Context()); err != nil {
+		t.Errorf("renew what was adopted: %v", err)
+	}
 	if err := stalled.Retake(t.Context()); err == nil {
 		t.Error("a worker that came back has its lease again, beside who adopted the run")
+	}
+	if err := nextLease.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := queue.NewOnce(taskOf("once", "db"), nil, "")
+	again.Leases = leases
+	if _, blocked := turn(t, fetch(t, again)); blocked != nil {
+		t.Fatal(blocked)
+	}
+	if err := adopted.Renew(t.Context()); !errors.Is(err, worker.ErrLeaseLost) {
+		t.Errorf("renew what was adopted once the run's worker has another of its jobs: %v, want ErrLeaseLost", err)
 	}
 	if err := adopted.Release(t.Context()); err != nil {
 		t.Error(err)
@@ -355,6 +370,34 @@ func TestAKilledRunOnceIsFoundWhereThereIsNoQueue(t *testing.T) {
 	}
 	if err := adopted.Release(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestASweepIsNoAttemptAndTakesNoRunThatWasClaimedSince(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	_, js, _ := open(t, topology)
+	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		sweep            int
+		claims, attempts int
+		err              error
+	}{
+		{sweep: 0, claims: 1, attempts: 1},
+		{sweep: 1, claims: 2, attempts: 1},
+		{sweep: 1, err: worker.ErrHeld},
+		{sweep: 2, claims: 3, attempts: 1},
+	} {
+		claim, err := runs.Claim(t.Context(), worker.ClaimRequest{TaskID: "a", Sweep: row.sweep})
+		if !errors.Is(err, row.err) {
+			t.Fatalf("%+v: %v", row, err)
+		}
+		if err == nil && (claim.Run().Claims != row.claims || claim.Run().Attempts != row.attempts) {
+			t.Errorf("%+v: got %d claims and %d attempts", row, claim.Run().Claims, claim.Run().Attempts)
+		}
 	}
 }
 

@@ -130,7 +130,7 @@ func (p *Pool) supersede(ctx context.Context, a *attempt) error {
 
 // claim makes the run ours. A registered deployment is never superseded.
 func (p *Pool) claim(ctx context.Context, a *attempt, resume bool) error {
-	request := ClaimRequest{TaskID: a.task.ID, Resume: resume, Respect: p.options.respect()}
+	request := ClaimRequest{TaskID: a.task.ID, Resume: resume, Respect: p.options.respect() && !a.delivery.Message().Last}
 	if !resume {
 		fresh, err := p.publisher.Begin(ctx, p.subject(a, Run{Claims: 1, Attempts: 1}))
 		if err != nil {

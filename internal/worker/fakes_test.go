@@ -41,6 +41,10 @@ type world struct {
 	lease error
 	// beforeRetake is what others do before a lease is taken again; may be nil.
 	beforeRetake func(*world)
+	// valid is how a stream asks whether the task is its own; heldValid is true
+	// where that was so while a claim was asked whether it holds.
+	valid     func() bool
+	heldValid bool
 	// cancelled are the ids whose end was asked for.
 	cancelled map[string]bool
 	// log is what was written to the task's error output.
@@ -213,7 +217,7 @@ func (w *world) Claim(_ context.Context, request worker.ClaimRequest) (worker.Cl
 		w.runs[id] = run
 	}
 	run.Claims++
-	if !request.Sweep {
+	if request.Sweep == 0 {
 		run.Attempts++
 	}
 	return &fakeClaim{world: w, id: id, run: *run, number: run.Claims}, nil
@@ -230,6 +234,7 @@ type fakeClaim struct {
 func (c *fakeClaim) Holds(context.Context) error {
 	c.world.mu.Lock()
 	defer c.world.mu.Unlock()
+	c.world.heldValid = c.world.heldValid || c.world.valid()
 	if c.world.fail["holds"] > 0 {
 		c.world.fail["holds"]--
 		return errFake
@@ -307,6 +312,7 @@ func (w *world) Open(_ context.Context, about worker.Subject) (worker.Stream, er
 		w.fail["open"]--
 		return nil, errFake
 	}
+	w.valid = about.Valid
 	return &fakeStream{world: w, about: about}, nil
 }
 

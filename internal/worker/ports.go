@@ -140,8 +140,10 @@ type ClaimRequest struct {
 	TaskID string
 	// Resume claims the run only where it exists already, else ErrNoRun.
 	Resume bool
-	// Sweep claims the run only to end it: that is no attempt.
-	Sweep bool
+	// Sweep is how often the run had been claimed when it was found without a
+	// worker: it is claimed only to end it, which is no attempt, and ErrHeld where
+	// somebody has claimed it since. 0 asks for nothing.
+	Sweep int
 	// Respect claims the run only where no other worker has it, else ErrHeld.
 	Respect bool
 	// Fence is that of the lease that the claim is made under: ErrHeld where the run

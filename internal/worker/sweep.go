@@ -105,7 +105,7 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 func (s *Sweeper) end(ctx context.Context, id string, claims int) error {
 	lease, err := s.orphanage.Adopt(ctx, id, claims)
 	if err == nil {
-		err = errors.Join(s.finish(ctx, id, lease), lease.Release(context.WithoutCancel(ctx)))
+		err = errors.Join(s.finish(ctx, ClaimRequest{TaskID: id, Resume: true, Sweep: claims}, lease), lease.Release(context.WithoutCancel(ctx)))
 	}
 	if errors.Is(err, ErrNoRun) || errors.Is(err, ErrHeld) {
 		return nil
@@ -115,13 +115,17 @@ func (s *Sweeper) end(ctx context.Context, id string, claims int) error {
 
 // finish claims the run and says its end: the outcome that stands in it, else
 // its will.
-func (s *Sweeper) finish(ctx context.Context, id string, lease Lease) error {
-	claim, err := claimUnder(ctx, s.runs, ClaimRequest{TaskID: id, Resume: true, Sweep: true}, lease)
+func (s *Sweeper) finish(ctx context.Context, request ClaimRequest, lease Lease) error {
+	// Where we have stalled since the lease was taken, the run's worker may have it
+	// again: it is asked before the claim, which would take the task from that
+	// worker, and after it, from when on the worker finds the claim.
+	if err := lease.Renew(ctx); err != nil {
+		return err
+	}
+	claim, err := claimUnder(ctx, s.runs, request, lease)
 	if err != nil {
 		return err
 	}
-	// Where we have stalled since the lease was taken, the run's worker may have it
-	// again. From here on it would have found the claim.
 	if err := lease.Renew(ctx); err != nil {
 		return err
 	}
@@ -136,7 +140,7 @@ func (s *Sweeper) finish(ctx context.Context, id string, lease Lease) error {
 		return err
 	}
 	s.log.Warn("ended a run that no worker had and no message would bring back",
-		zap.String("task_id", id), zap.String("task", string(settlement.Kind)),
+		zap.String("task_id", request.TaskID), zap.String("task", string(settlement.Kind)),
 		zap.String("outcome", settlement.Status), zap.String("reason", string(settlement.Reason)))
 	return claim.Delete(ctx)
 }
