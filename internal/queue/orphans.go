@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,14 +13,19 @@ import (
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
-// sweepKey is the lease of the one worker that looks for orphans.
-const sweepKey = "sweep"
+// seats is how many workers look for orphans at once: one that dies, or has just
+// come back, must not cost the others' orphans the time of its lease.
+const seats = 3
+
+// seatKey is the lease of one of them.
+func seatKey(seat int) string { return "sweep." + strconv.Itoa(seat) }
 
 // Orphanage finds open runs that no message will ever bring back.
 type Orphanage struct {
 	leases *Leases
 	runs   *Runs
-	lead   *lease
+	// seat is nil while this worker has none.
+	seat *lease
 }
 
 var _ worker.Orphanage = (*Orphanage)(nil)
@@ -29,18 +35,24 @@ func NewOrphanage(leases *Leases, runs *Runs) *Orphanage {
 	return &Orphanage{leases: leases, runs: runs}
 }
 
-// Lead takes or renews the sweeper's lease.
+// Lead renews the sweeper's seat, or takes a free one.
 func (o *Orphanage) Lead(ctx context.Context) (bool, error) {
-	if o.lead != nil && o.lead.Renew(ctx) == nil {
+	if o.seat != nil && o.seat.Renew(ctx) == nil {
 		return true, nil
 	}
-	made, err := o.leases.take(ctx, sweepKey, Grant{TaskID: sweepKey})
-	if taken := (*takenError)(nil); errors.As(err, &taken) {
-		o.lead = nil
-		return false, nil
+	o.seat = nil
+	for seat := range seats {
+		made, err := o.leases.take(ctx, seatKey(seat), Grant{Sweeper: true})
+		if taken := (*takenError)(nil); errors.As(err, &taken) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		o.seat = made
+		return true, nil
 	}
-	o.lead = made
-	return err == nil, err
+	return false, nil
 }
 
 // Orphans lists the open runs without a message and without a lease.

@@ -14,7 +14,8 @@ import (
 // Orphanage finds open runs that no message will ever bring back: those of a
 // killed run-once, and those whose message somebody deleted.
 type Orphanage interface {
-	// Lead makes this worker the one that sweeps for a while; false where another is.
+	// Lead makes this worker one of those that sweep for a while; false where there
+	// are enough.
 	Lead(ctx context.Context) (bool, error)
 	// Orphans lists the open runs that have neither a message in the queue nor a
 	// lease now, with the number of their claims.
