@@ -41,9 +41,11 @@ type watch struct {
 }
 
 // counted are the messages that a task brings with it: not those that a worker
-// sends by the clock or at its start.
+// sends by the clock or at its start, and not the questions of its sweeper.
 func counted(name string) bool {
-	for _, prefix := range []string{"ask ", "write lease worker", "write lease sweep", "verb +WPI"} {
+	for _, prefix := range []string{
+		"ask ", "write lease worker", "write lease sweep", "verb +WPI", "last KV_dispatch_run", "last KV_dispatch_lease", "last DISPATCH_TASKS",
+	} {
 		if strings.HasPrefix(name, prefix) {
 			return false
 		}

@@ -159,6 +159,8 @@ func Name(subject string, body []byte) string {
 		return "write lease " + tokens[2]
 	case strings.HasPrefix(subject, "$KV.dispatch_run."):
 		return "write run"
+	case strings.HasPrefix(subject, "$JS.API.STREAM.MSG.") && bytes.Contains(body, []byte(`"last_by_subj"`)):
+		return "last " + tokens[5]
 	case strings.HasPrefix(subject, "$JS.API.STREAM.MSG."):
 		return strings.ToLower(tokens[4]) + " " + tokens[5]
 	case strings.HasPrefix(subject, "$JS.API."):
