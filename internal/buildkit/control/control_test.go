@@ -80,7 +80,11 @@ func (d *daemon) Solve(ctx context.Context, req *controlapi.SolveRequest) (*cont
 func (d *daemon) Status(_ *controlapi.StatusRequest, stream grpc.ServerStreamingServer[controlapi.StatusResponse]) error {
 	for _, name := range []string{"first", "last"} {
 		if name == "last" {
-			<-d.solved
+			select {
+			case <-d.solved:
+			case <-stream.Context().Done():
+				return nil
+			}
 		}
 		update := &controlapi.StatusResponse{Vertexes: []*controlapi.Vertex{{Digest: name, Name: name}}}
 		if err := stream.Send(update); err != nil {
