@@ -106,9 +106,7 @@ func BenchmarkBlocked(b *testing.B) {
 		pool := w.pool(b, partsSlots, func(worker.Settlement) {})
 		began := time.Now()
 		running.Go(func() { pool.Run(ctx) })
-		gate.wait(b, "busy")
-		gate.wait(b, "cold")
-		cold := time.Since(began)
+		cold := gate.waitBoth(b, "busy", "cold").Sub(began)
 		var warm []time.Duration
 		for i := range 5 {
 			rest(b, 3*time.Second)
@@ -152,6 +150,27 @@ func (g *gate) Handle(ctx context.Context, t tasks.Task, _ tasks.Attempt, _ task
 		}
 	}
 	return tasks.Result{}, nil
+}
+
+// waitBoth returns when a task of either job has begun, and when that of the
+// second one did.
+func (g *gate) waitBoth(b *testing.B, first, second string) (at time.Time) {
+	b.Helper()
+	missing := map[string]bool{first: true, second: true}
+	for len(missing) > 0 {
+		select {
+		case begun := <-g.begun:
+			if !missing[begun] {
+				b.Fatalf("a task of job %s has begun", begun)
+			}
+			if delete(missing, begun); begun == second {
+				at = time.Now()
+			}
+		case <-time.After(5 * time.Minute):
+			b.Fatalf("of these jobs no task has begun: %v", missing)
+		}
+	}
+	return at
 }
 
 // wait returns when the job's task has begun.
