@@ -25,7 +25,7 @@ type Point struct {
 }
 
 // Hook is called before a message is passed on and again after it was. Nothing
-// else of the worker is passed on while it runs.
+// else of the worker, and no answer to it, is passed on while it runs.
 type Hook func(p Point, passed bool)
 
 // Proxy listens for one worker.
@@ -87,7 +87,7 @@ func (p *Proxy) accept() {
 		p.conns = append(p.conns, worker, server)
 		p.mu.Unlock()
 		p.running.Go(func() {
-			_, _ = io.Copy(worker, server)
+			_, _ = io.Copy(answers{p, worker}, server)
 			_ = worker.Close()
 		})
 		p.running.Go(func() {
@@ -95,6 +95,19 @@ func (p *Proxy) accept() {
 			_ = server.Close()
 		})
 	}
+}
+
+// answers are what the server says to a worker. None is passed on while a hook
+// runs: who is stopped after a message must not have heard of it.
+type answers struct {
+	proxy  *Proxy
+	worker io.Writer
+}
+
+func (a answers) Write(b []byte) (int, error) {
+	a.proxy.order.Lock()
+	a.proxy.order.Unlock() //nolint:staticcheck // it waits for the hook, and holds nothing while it writes
+	return a.worker.Write(b)
 }
 
 // pass reads the worker's protocol message by message.
