@@ -44,13 +44,30 @@ func open(t *testing.T, topology queue.Topology) (*nats.Conn, jetstream.JetStrea
 	return nc, js, another(t, nc, js, topology, "w1")
 }
 
-// another is the queue as a worker of the given name sees it.
-func another(t *testing.T, nc *nats.Conn, js jetstream.JetStream, topology queue.Topology, name string) *queue.JetStream {
+// runsOf are the runs as a worker of the given name sees them.
+func runsOf(t *testing.T, js jetstream.JetStream, topology queue.Topology, name string) *queue.Runs {
+	t.Helper()
+	runs, err := queue.NewRuns(t.Context(), js, topology, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runs
+}
+
+// leasesOf are the leases as a worker of the given name sees them.
+func leasesOf(t *testing.T, js jetstream.JetStream, topology queue.Topology, name string) *queue.Leases {
 	t.Helper()
 	leases, err := queue.NewLeases(t.Context(), js, topology, name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return leases
+}
+
+// another is the queue as a worker of the given name sees it.
+func another(t *testing.T, nc *nats.Conn, js jetstream.JetStream, topology queue.Topology, name string) *queue.JetStream {
+	t.Helper()
+	leases := leasesOf(t, js, topology, name)
 	q, err := queue.NewJetStream(t.Context(), nc, leases)
 	if err != nil {
 		t.Fatal(err)
@@ -295,10 +312,7 @@ func newRuns(t *testing.T) (jetstream.JetStream, *queue.Runs, *queue.Runs) {
 	_, js, _ := open(t, topology)
 	var all []*queue.Runs
 	for _, id := range []string{"w1", "w2"} {
-		runs, err := queue.NewRuns(t.Context(), js, topology, id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		runs := runsOf(t, js, topology, id)
 		all = append(all, runs)
 	}
 	return js, all[0], all[1]
@@ -415,10 +429,7 @@ func TestStatsSeeWhatWaits(t *testing.T) {
 		t.Fatal("b is not blocked")
 	}
 	_, d := fetch(t, q), fetch(t, q)
-	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	runs := runsOf(t, js, topology, "w1")
 	claim(t, runs, "a")
 	claim(t, runs, "d")
 	if err := d.Retry(t.Context(), time.Minute); err != nil {

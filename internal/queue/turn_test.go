@@ -121,12 +121,8 @@ func TestTheNewestDeploymentBehindIsFound(t *testing.T) {
 // leaseOf takes the lease of web for a task of a worker.
 func leaseOf(t *testing.T, js jetstream.JetStream, name, id string) taken {
 	t.Helper()
-	leases, err := queue.NewLeases(t.Context(), js, queue.Topology{Replicas: 1}, name)
-	if err != nil {
-		t.Fatal(err)
-	}
 	q := queue.NewOnce(taskOf(id, "web"), nil, "")
-	q.Leases = leases
+	q.Leases = leasesOf(t, js, queue.Topology{Replicas: 1}, name)
 	lease, blocked := turn(t, fetch(t, q))
 	return taken{lease, blocked}
 }
@@ -218,14 +214,8 @@ func TestOrphansAreRunsThatNobodyHas(t *testing.T) {
 	nc, js, q := open(t, topology)
 	queued(t, js, topology, "web", "queued")
 	queuedAt := fetch(t, q).Message().Subject
-	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	once, err := queue.NewRuns(t.Context(), js, topology, "alive")
-	if err != nil {
-		t.Fatal(err)
-	}
+	runs := runsOf(t, js, topology, "w1")
+	once := runsOf(t, js, topology, "alive")
 	for id, c := range map[string]struct {
 		runs *queue.Runs
 		run  worker.Run
@@ -240,10 +230,7 @@ func TestOrphansAreRunsThatNobodyHas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	leases, err := queue.NewLeases(t.Context(), js, topology, "alive")
-	if err != nil {
-		t.Fatal(err)
-	}
+	leases := leasesOf(t, js, topology, "alive")
 	held := queue.NewOnce(taskOf("leased", "db"), nil, "")
 	held.Leases = leases
 	if _, blocked := turn(t, fetch(t, held)); blocked != nil {
@@ -256,10 +243,7 @@ func TestOrphansAreRunsThatNobodyHas(t *testing.T) {
 		t.Fatalf("Lead() = %v, %v", lead, err)
 	}
 	for other, want := range []bool{true, true, false} {
-		others, err := queue.NewLeases(t.Context(), js, topology, fmt.Sprint("other-", other))
-		if err != nil {
-			t.Fatal(err)
-		}
+		others := leasesOf(t, js, topology, fmt.Sprint("other-", other))
 		if lead, err := queue.NewOrphanage(others, runs).Lead(t.Context()); lead != want || err != nil {
 			t.Errorf("sweeper %d leads: %v, %v, want %v", other+2, lead, err, want)
 		}
@@ -277,14 +261,8 @@ func TestWhoAdoptsARunKeepsItsWorkerFromGoingOn(t *testing.T) {
 	t.Parallel()
 	topology := queue.Topology{Replicas: 1}
 	nc, js, _ := open(t, topology)
-	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	leases, err := queue.NewLeases(t.Context(), js, topology, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	runs := runsOf(t, js, topology, "w1")
+	leases := leasesOf(t, js, topology, "w1")
 	// The sweeper in a run-once has its name.
 	orphanage := queue.NewOrphanage(leases, runs)
 	refused := func(claims int, want error, what string) {
@@ -350,14 +328,8 @@ func TestAKilledRunOnceIsFoundWhereThereIsNoQueue(t *testing.T) {
 	if err := queue.EnsureRecords(t.Context(), js, topology); err != nil {
 		t.Fatal(err)
 	}
-	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	leases, err := queue.NewLeases(t.Context(), js, topology, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	runs := runsOf(t, js, topology, "w1")
+	leases := leasesOf(t, js, topology, "w1")
 	request := worker.ClaimRequest{TaskID: "killed", New: worker.Run{Targets: []string{"web"}}}
 	if _, err := runs.Claim(t.Context(), request); err != nil {
 		t.Fatal(err)
@@ -379,10 +351,7 @@ func TestASweepIsNoAttemptAndTakesNoRunThatWasClaimedSince(t *testing.T) {
 	t.Parallel()
 	topology := queue.Topology{Replicas: 1}
 	_, js, _ := open(t, topology)
-	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	runs := runsOf(t, js, topology, "w1")
 	for _, row := range []struct {
 		sweep            int
 		claims, attempts int
@@ -407,10 +376,7 @@ func TestATaskOfARunOnceThatAQueueHoldsAsWellHasAMessage(t *testing.T) {
 	t.Parallel()
 	topology := queue.Topology{Replicas: 1}
 	_, js, _ := open(t, topology)
-	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	runs := runsOf(t, js, topology, "w1")
 	subject := topology.TaskSubject("deploy-image", "web", "a")
 	for i, queued := range []string{"", subject, ""} {
 		request := worker.ClaimRequest{TaskID: "a", New: worker.Run{Queue: queued, Targets: []string{"web"}}}
@@ -424,8 +390,8 @@ func TestATaskOfARunOnceThatAQueueHoldsAsWellHasAMessage(t *testing.T) {
 	}
 }
 
-// alive says that the run-once of a task lives until the test ends, and returns once that
-// can be seen.
+// alive says that the run-once of a task lives until the test ends, and returns
+// once that can be seen.
 func alive(t *testing.T, leases *queue.Leases, nc *nats.Conn, task string) {
 	t.Helper()
 	said := make(chan *nats.Msg, 1)

@@ -118,10 +118,7 @@ func TestAnIDNamesOneTask(t *testing.T) {
 	t.Parallel()
 	topology := queue.Topology{Replicas: 1}
 	_, js, _ := open(t, topology)
-	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	runs := runsOf(t, js, topology, "w1")
 	claim := func(subject string) error {
 		_, err := runs.Claim(t.Context(), worker.ClaimRequest{TaskID: "a", New: worker.Run{Queue: subject, Targets: []string{"web"}}})
 		return err
@@ -148,14 +145,8 @@ func TestAQueueThatIsNotThereMakesNoOrphans(t *testing.T) {
 	t.Parallel()
 	topology := queue.Topology{Replicas: 1}
 	_, js, _ := open(t, topology)
-	runs, err := queue.NewRuns(t.Context(), js, topology, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	leases, err := queue.NewLeases(t.Context(), js, topology, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	runs := runsOf(t, js, topology, "w1")
+	leases := leasesOf(t, js, topology, "w1")
 	for id, subject := range map[string]string{"a": topology.TaskSubject("deploy-image", "web", "a"), "once": ""} {
 		if _, err := runs.Claim(t.Context(), worker.ClaimRequest{TaskID: id, New: worker.Run{Queue: subject}}); err != nil {
 			t.Fatal(err)
