@@ -12,7 +12,7 @@ GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAG
 LINT     := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit fuzz e2e lint vet fmt bench size cover demo image clean tools chaos chaos-short chaos-points chaos-mutants
+.PHONY: help build test unit fuzz e2e lint vet fmt bench size cover demo image clean tools chaos chaos-short chaos-points chaos-mutants model
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -21,7 +21,7 @@ build: ## bin/dispatchd and bin/dispatchd-dev
 	$(GOBUILD) -o $(BIN)/dispatchd ./cmd/dispatchd
 	$(GOBUILD) -o $(BIN)/dispatchd-dev ./cmd/dispatchd-dev
 
-test: vet lint unit fuzz size chaos-points chaos-short e2e demo ## everything: vet, lint, unit tests, fuzz corpora, size, e2e on real parts
+test: vet lint unit model fuzz size chaos-points chaos-short e2e demo ## everything: vet, lint, unit tests, fuzz corpora, size, e2e on real parts
 
 unit: ## unit tests with the race detector; no daemon
 	$(GO) test -race -shuffle=on -tags $(TAGS) ./cmd/... ./internal/... ./packs/... ./test/demo/... ./test/fields/...
@@ -57,6 +57,9 @@ chaos-short: ## the same in under a minute
 
 chaos-points: ## a worker is killed and stopped at its messages, one after the other (CHAOS=all for every one)
 	$(GO) test -tags $(TAGS) -count=1 -timeout 20m ./test/chaos/...
+
+model: ## all that can happen to a small model of the protocol (MODEL=all for longer stories: an hour, 16 GB)
+	$(GO) test -count=1 -timeout 3h ./test/model
 
 chaos-mutants: ## break the protocol on purpose, and see that the checker sees it
 	@./scripts/chaos-mutants.sh

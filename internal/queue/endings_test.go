@@ -50,7 +50,7 @@ func TestAWriteWhoseAnswerWasLostIsNotTakenForALostClaim(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What the server holds after a Save whose answer never came.
-	stored := strings.Replace(string(entry.Value()), `{`, `{"announced":true,`, 1)
+	stored := strings.NewReplacer(`{"claims"`, `{"announced":true,"claims"`, `"writes":1`, `"writes":2`).Replace(string(entry.Value()))
 	if _, err := bucket.Update(t.Context(), "id", []byte(stored), entry.Revision()); err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// fetchWait is how long one request for a message waits at the server.
-	fetchWait = 30 * time.Second
+	// fetchWait is how long one request for a message waits at the server, and so how
+	// long a worker that has stalled is still given messages.
+	fetchWait = 10 * time.Second
 	// requestTimeout bounds each verb.
 	requestTimeout = 5 * time.Second
 	// leastDelay keeps a message that is handed back at once from spinning.

@@ -125,7 +125,8 @@ type lease struct {
 	body   []byte
 	// sequence is that of our last write: the fence.
 	sequence uint64
-	// fence is the sequence of the write that took the lease.
+	// fence is the sequence of the write that took the lease, last where it was taken
+	// again.
 	fence uint64
 	// until is when our own clock, the monotonic one, ends the lease.
 	until atomic.Pointer[time.Time]
@@ -149,44 +150,56 @@ func (l *lease) write(ctx context.Context, expected uint64) error {
 	return nil
 }
 
-// Renew writes the grant again by compare-and-set.
+// Renew writes the grant again by compare-and-set. Where another write of ours
+// stands, the lease may have been somebody else's before that: a write that was
+// given up may come to the server at any time.
 func (l *lease) Renew(ctx context.Context) error {
 	err := l.write(ctx, l.sequence)
 	if !isConflict(err) {
 		return l.wrap("renew", err)
 	}
-	return l.afterConflict(ctx)
-}
-
-// afterConflict tells a write of ours whose answer was lost from a lease that
-// has ended and from one that somebody else has.
-func (l *lease) afterConflict(ctx context.Context) error {
-	grant, sequence, err := l.leases.read(ctx, l.key)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return worker.ErrLeaseGone
-	}
-	if err != nil {
-		return l.wrap("read", err)
-	}
-	if own, err := json.Marshal(grant); err != nil || string(own) != string(l.body) {
-		return worker.ErrLeaseLost
-	}
-	if err := l.write(ctx, sequence); !isConflict(err) {
-		return l.wrap("renew", err)
-	}
-	return worker.ErrLeaseLost
-}
-
-// Retake makes a lease again that has ended.
-func (l *lease) Retake(ctx context.Context) error {
-	err := l.write(ctx, 0)
-	if !isConflict(err) {
-		return l.wrap("retake", err)
-	}
-	if err := l.afterConflict(ctx); !errors.Is(err, worker.ErrLeaseGone) {
+	if _, err := l.own(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("retake the lease %s: refused, and no other is to be seen yet", l.key)
+	return worker.ErrLeaseGone
+}
+
+// own returns where a write of ours stands that we know nothing of, after a
+// conflict; ErrLeaseGone where nothing stands, ErrLeaseLost where somebody else has
+// the lease.
+func (l *lease) own(ctx context.Context) (uint64, error) {
+	grant, sequence, err := l.leases.read(ctx, l.key)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, worker.ErrLeaseGone
+	}
+	if err != nil {
+		return 0, l.wrap("read", err)
+	}
+	if own, err := json.Marshal(grant); err != nil || string(own) != string(l.body) {
+		return 0, worker.ErrLeaseLost
+	}
+	return sequence, nil
+}
+
+// Retake makes a lease again that has ended, or goes on from a write of ours that
+// we knew nothing of.
+func (l *lease) Retake(ctx context.Context) error {
+	err := l.write(ctx, 0)
+	if isConflict(err) {
+		var standing uint64
+		standing, err = l.own(ctx)
+		if errors.Is(err, worker.ErrLeaseLost) {
+			return err
+		}
+		if err == nil {
+			err = l.write(ctx, standing)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("retake the lease %s: %w", l.key, err)
+	}
+	l.fence = l.sequence
+	return nil
 }
 
 // Fence is the sequence under which the lease was taken.

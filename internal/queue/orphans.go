@@ -56,15 +56,15 @@ func (o *Orphanage) Lead(ctx context.Context) (bool, error) {
 }
 
 // Orphans lists the open runs without a message and without a lease.
-func (o *Orphanage) Orphans(ctx context.Context) (map[string]int, error) {
+func (o *Orphanage) Orphans(ctx context.Context) (map[string]uint64, error) {
 	ids, err := o.openRuns(ctx)
 	if err != nil {
 		return nil, err
 	}
 	look := look{orphanage: o}
-	orphans := map[string]int{}
+	orphans := map[string]uint64{}
 	for _, id := range ids {
-		run, err := o.runs.read(ctx, id)
+		run, revision, err := o.runs.read(ctx, id)
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
 			continue
 		}
@@ -79,15 +79,15 @@ func (o *Orphanage) Orphans(ctx context.Context) (map[string]int, error) {
 			return nil, err
 		}
 		if !alive {
-			orphans[id] = run.Claims
+			orphans[id] = revision
 		}
 	}
 	return orphans, nil
 }
 
 // Adopt takes the leases of a run's targets, and then looks once more.
-func (o *Orphanage) Adopt(ctx context.Context, id string, claims int) (worker.Lease, error) {
-	run, err := o.runs.read(ctx, id)
+func (o *Orphanage) Adopt(ctx context.Context, id string, revision uint64) (worker.Lease, error) {
+	run, _, err := o.runs.read(ctx, id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, worker.ErrNoRun
 	}
@@ -98,7 +98,7 @@ func (o *Orphanage) Adopt(ctx context.Context, id string, claims int) (worker.Le
 	if err != nil {
 		return nil, err
 	}
-	if err := o.isStillAnOrphan(ctx, id, claims); err != nil {
+	if err := o.isStillAnOrphan(ctx, id, revision); err != nil {
 		return nil, errors.Join(err, taken.Release(context.WithoutCancel(ctx)))
 	}
 	return taken, nil
@@ -135,10 +135,10 @@ func (a *adopted) Renew(ctx context.Context) error {
 	return nil
 }
 
-// isStillAnOrphan returns nil where nobody has the run and nobody has claimed it
-// since. It is asked with the leases in hand: what was read before may be old.
-func (o *Orphanage) isStillAnOrphan(ctx context.Context, id string, claims int) error {
-	run, err := o.runs.read(ctx, id)
+// isStillAnOrphan returns nil where nobody has the run and nobody has written its
+// record since. It is asked with the leases in hand: what was read before may be old.
+func (o *Orphanage) isStillAnOrphan(ctx context.Context, id string, revision uint64) error {
+	run, now, err := o.runs.read(ctx, id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return worker.ErrNoRun
 	}
@@ -147,7 +147,7 @@ func (o *Orphanage) isStillAnOrphan(ctx context.Context, id string, claims int) 
 	}
 	look := look{orphanage: o}
 	alive, err := look.isAlive(ctx, id, run)
-	if err == nil && (alive || run.Claims != claims) {
+	if err == nil && (alive || now != revision) {
 		err = worker.ErrHeld
 	}
 	return err
@@ -192,19 +192,19 @@ func (o *Orphanage) openRuns(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// read returns the record of one run.
-func (r *Runs) read(ctx context.Context, id string) (worker.Run, error) {
+// read returns the record of one run and its revision.
+func (r *Runs) read(ctx context.Context, id string) (worker.Run, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	entry, err := r.bucket.Get(ctx, id)
 	if err != nil {
-		return worker.Run{}, fmt.Errorf("read the run of %s: %w", id, err)
+		return worker.Run{}, 0, fmt.Errorf("read the run of %s: %w", id, err)
 	}
 	var rec record
 	if err := json.Unmarshal(entry.Value(), &rec); err != nil {
-		return worker.Run{}, fmt.Errorf("read the run of %s: %w", id, err)
+		return worker.Run{}, 0, fmt.Errorf("read the run of %s: %w", id, err)
 	}
-	return rec.Run, nil
+	return rec.Run, entry.Revision(), nil
 }
 
 // look asks about several runs at one time.

@@ -352,6 +352,35 @@ func TestALaterClaimFencesTheEarlier(t *testing.T) {
 	}
 }
 
+// The first write of a claim, given up as lost and sent again, may come to the
+// server after the run has ended.
+func TestARunThatALostWriteMakesAnewIsNobodys(t *testing.T) {
+	t.Parallel()
+	js, one, two := newRuns(t)
+	ours := claim(t, one, "a")
+	stream, err := js.Stream(t.Context(), "KV_dispatch_run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := stream.GetLastMsgForSubject(t.Context(), "$KV.dispatch_run.a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := claim(t, two, "a").Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), first.Subject, first.Data); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"holds": ours.Holds(t.Context()), "save": ours.Save(t.Context(), func(*worker.Run) {}),
+	} {
+		if !errors.Is(err, worker.ErrClaimLost) {
+			t.Errorf("%s: %v, want ErrClaimLost: the run has ended", what, err)
+		}
+	}
+}
+
 func TestTheAgeCountsFromTheFirstClaimThroughSaves(t *testing.T) {
 	t.Parallel()
 	_, one, two := newRuns(t)

@@ -46,6 +46,9 @@ type record struct {
 	worker.Run
 	// Token is the newest claim's own: two claims of one worker differ in it.
 	Token string `json:"token,omitempty"`
+	// Writes counts what this run's owners have written: whose write the record is
+	// where the answer was lost.
+	Writes uint64 `json:"writes,omitempty"`
 	// FirstClaim is the server's time of the first claim. It is zero in the
 	// first claim's own message, whose time it is.
 	FirstClaim time.Time `json:"first_claim,omitzero"`
@@ -138,7 +141,7 @@ func (c *claim) isMade(ctx context.Context) bool {
 func (c *claim) first(ctx context.Context, request worker.ClaimRequest) error {
 	fresh := request.New
 	fresh.Claims, fresh.Attempts, fresh.Worker, fresh.Fence = 1, 1, c.runs.worker, request.Fence
-	rec := record{Run: fresh, Token: c.token}
+	rec := record{Run: fresh, Token: c.token, Writes: 1}
 	body, err := json.Marshal(rec)
 	if err != nil {
 		return err
@@ -170,8 +173,8 @@ func (c *claim) next(ctx context.Context, entry jetstream.KeyValueEntry, request
 	}
 	foreign := request.Respect && rec.Worker != c.runs.worker
 	fenced := request.Fence > 0 && rec.Fence > request.Fence
-	claimedSince := request.Sweep > 0 && rec.Claims != request.Sweep
-	if foreign || fenced || claimedSince {
+	writtenSince := request.Sweep > 0 && entry.Revision() != request.Sweep
+	if foreign || fenced || writtenSince {
 		return worker.ErrHeld
 	}
 	rec.Fence = max(rec.Fence, request.Fence)
@@ -245,6 +248,7 @@ func (c *claim) saveAgain(ctx context.Context, change func(*worker.Run)) error {
 
 // write stores the record where its revision is still ours.
 func (c *claim) write(ctx context.Context, next record) error {
+	next.Writes++
 	body, err := json.Marshal(next)
 	if err != nil {
 		return err
@@ -280,13 +284,17 @@ func (c *claim) lostOrUnseen(ctx context.Context) error {
 	}
 }
 
-// adopt goes on from the stored record where the claim is still the newest.
+// adopt goes on from the stored record where the claim is still the newest: the
+// record is as we know it, or a later write of ours. An earlier one of ours can only
+// stand there again where the run has ended, and its first write, given up as lost,
+// came to the server after that.
 func (c *claim) adopt(entry jetstream.KeyValueEntry) error {
 	var stored record
 	if err := json.Unmarshal(entry.Value(), &stored); err != nil {
 		return fmt.Errorf("read the record: %w", err)
 	}
-	if stored.Token != c.token {
+	isKnown := entry.Revision() == c.revision || stored.Writes > c.rec.Writes
+	if stored.Token != c.token || !isKnown {
 		return worker.ErrClaimLost
 	}
 	if stored.FirstClaim.IsZero() {

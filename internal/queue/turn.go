@@ -43,7 +43,7 @@ func (d *delivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease
 	}
 	first, err := d.oldest(ctx, target)
 	if err == nil && first != nil && first.Sequence == own {
-		return taken, nil
+		return &turn{lease: taken, delivery: d, target: target}, nil
 	}
 	if released := taken.Release(ctx); err == nil {
 		err = released
@@ -56,6 +56,31 @@ func (d *delivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease
 	default:
 		return nil, d.behind(ctx, target, holder.TaskID, Grant{TaskID: d.idOf(first.Subject), Sequence: first.Sequence})
 	}
+}
+
+// turn is the lease of a task in the queue.
+type turn struct {
+	*lease
+
+	delivery *delivery
+	target   string
+}
+
+// Retake also looks whether the message still is the job's first. Where somebody has
+// deleted it, later tasks of the job have had their turn.
+func (t *turn) Retake(ctx context.Context) error {
+	if err := t.lease.Retake(ctx); err != nil {
+		return err
+	}
+	first, err := t.delivery.oldest(ctx, t.target)
+	if err == nil && (first == nil || first.Sequence != t.delivery.meta.Sequence.Stream) {
+		err = worker.ErrLeaseLost
+	}
+	if err != nil {
+		// It ends by itself where this fails, too.
+		_ = t.Release(context.WithoutCancel(ctx))
+	}
+	return err
 }
 
 // Crowd looks at what was seen of the job's line a moment ago.

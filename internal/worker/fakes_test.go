@@ -42,7 +42,7 @@ type world struct {
 	// beforeRetake is what others do before a lease is taken again; may be nil.
 	beforeRetake func(*world)
 	// valid is how a stream asks whether the task is its own; heldValid is true
-	// where that was so while a claim was asked whether it holds.
+	// where that was so while a claim could not be saved.
 	valid     func() bool
 	heldValid bool
 	// cancelled are the ids whose end was asked for.
@@ -172,6 +172,8 @@ func (d *fakeDelivery) Newer(context.Context) (string, error) { return d.newer, 
 type fakeLease struct {
 	world *world
 	id    string
+	// retaken counts how often it was taken again.
+	retaken uint64
 }
 
 func (l *fakeLease) Renew(context.Context) error {
@@ -184,10 +186,11 @@ func (l *fakeLease) Retake(context.Context) error {
 	if l.world.beforeRetake != nil {
 		l.world.set(l.world.beforeRetake)
 	}
+	l.retaken++
 	return l.world.did("retake %s", l.id)
 }
 func (l *fakeLease) Valid() bool   { return true }
-func (l *fakeLease) Fence() uint64 { return 0 }
+func (l *fakeLease) Fence() uint64 { return 7 + l.retaken }
 
 func (l *fakeLease) Release(context.Context) error { return l.world.did("release %s", l.id) }
 
@@ -234,11 +237,6 @@ type fakeClaim struct {
 func (c *fakeClaim) Holds(context.Context) error {
 	c.world.mu.Lock()
 	defer c.world.mu.Unlock()
-	c.world.heldValid = c.world.heldValid || c.world.valid()
-	if c.world.fail["holds"] > 0 {
-		c.world.fail["holds"]--
-		return errFake
-	}
 	if stored, open := c.world.runs[c.id]; !open || stored.Claims != c.number {
 		return worker.ErrClaimLost
 	}
@@ -258,11 +256,13 @@ func (c *fakeClaim) Save(ctx context.Context, change func(*worker.Run)) error {
 	if next.Outcome != nil {
 		what = "record outcome"
 	}
-	if err := c.world.did("%s %s", what, c.id); err != nil {
-		return err
-	}
+	err := c.world.did("%s %s", what, c.id)
 	c.world.mu.Lock()
 	defer c.world.mu.Unlock()
+	if err != nil {
+		c.world.heldValid = c.world.heldValid || c.world.valid()
+		return err
+	}
 	if stored, open := c.world.runs[c.id]; !open || stored.Claims != c.number {
 		return worker.ErrClaimLost
 	}

@@ -25,7 +25,7 @@ type hold struct {
 	mu   sync.Mutex
 	lost bool
 	// retaking is true from when the lease was gone until it is ours again and the
-	// claim still holds.
+	// claim has been confirmed under it.
 	retaking atomic.Bool
 }
 
@@ -68,10 +68,11 @@ func (h *hold) retake(ctx context.Context) error {
 	return h.lease.Retake(ctx)
 }
 
-// confirm asks for the claim again once the lease is ours again: somebody may
-// have claimed the run, and even ended it, between the two. From now on nobody can.
+// confirm writes the new lease's fence into the run once the lease is ours again:
+// somebody may have claimed the run, and even ended it, between the two; and who
+// had the lease then and has not claimed yet is refused from now on.
 func (h *hold) confirm(ctx context.Context) error {
-	err := h.claim.Holds(ctx)
+	err := h.claim.Save(ctx, func(r *Run) { r.Fence = h.lease.Fence() })
 	h.retaking.Store(err != nil)
 	if errors.Is(err, ErrClaimLost) {
 		_ = h.lease.Release(ctx) // it would end by itself

@@ -93,13 +93,14 @@ func (e *BlockedError) Error() string {
 // but for Valid.
 type Lease interface {
 	// Renew prolongs the lease by compare-and-set: ErrLeaseGone where it has
-	// ended, ErrLeaseLost where somebody else has it.
+	// ended, or may have between two writes of ours, ErrLeaseLost where somebody
+	// else has it.
 	Renew(ctx context.Context) error
 	// Retake takes a lease again that has ended: ErrLeaseLost where somebody
-	// else was faster.
+	// else was faster, or where the task has lost its turn.
 	Retake(ctx context.Context) error
-	// Fence grows from one holder of the targets to the next; 0 is that of a task
-	// that needs no lease.
+	// Fence grows from one holder of the targets to the next, and with Retake; 0 is
+	// that of a task that needs no lease.
 	Fence() uint64
 	// Valid reports whether nobody else can have the lease yet, by our own clock.
 	Valid() bool
@@ -140,10 +141,10 @@ type ClaimRequest struct {
 	TaskID string
 	// Resume claims the run only where it exists already, else ErrNoRun.
 	Resume bool
-	// Sweep is how often the run had been claimed when it was found without a
-	// worker: it is claimed only to end it, which is no attempt, and ErrHeld where
-	// somebody has claimed it since. 0 asks for nothing.
-	Sweep int
+	// Sweep is the revision of the record that was found without a worker: the run
+	// is claimed only to end it, which is no attempt, and ErrHeld where somebody has
+	// written the record since. 0 asks for nothing.
+	Sweep uint64
 	// Respect claims the run only where no other worker has it, else ErrHeld.
 	Respect bool
 	// Fence is that of the lease that the claim is made under: ErrHeld where the run

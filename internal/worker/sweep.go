@@ -18,12 +18,13 @@ type Orphanage interface {
 	// are enough.
 	Lead(ctx context.Context) (bool, error)
 	// Orphans lists the open runs that have neither a message in the queue nor a
-	// lease now, with the number of their claims.
-	Orphans(ctx context.Context) (map[string]int, error)
+	// lease now, with the revisions of their records.
+	Orphans(ctx context.Context) (map[string]uint64, error)
 	// Adopt takes the leases of a run's targets, but for those that another task
 	// has: whoever had them is then refused the next side effect. ErrHeld where
-	// somebody has the run again, or has claimed it since; ErrNoRun where it has ended.
-	Adopt(ctx context.Context, id string, claims int) (Lease, error)
+	// somebody has the run again, or has written its record since; ErrNoRun where it
+	// has ended.
+	Adopt(ctx context.Context, id string, revision uint64) (Lease, error)
 }
 
 // Sweeper ends open runs that nobody else will.
@@ -40,11 +41,11 @@ type Sweeper struct {
 	least time.Duration
 }
 
-// orphan is a run as it was seen: how often it had been claimed, and since when
+// orphan is a run as it was seen: the revision of its record, and since when
 // nobody has it.
 type orphan struct {
-	claims int
-	since  time.Time
+	revision uint64
+	since    time.Time
 }
 
 // Sweeper returns the pool's sweeper. Nothing happens before Run.
@@ -86,16 +87,16 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 	}
 	var failed []error
 	s.seen = map[string]orphan{}
-	for id, claims := range orphans {
+	for id, revision := range orphans {
 		known, again := before[id]
-		if !again || known.claims != claims {
-			known, again = orphan{claims: claims, since: time.Now()}, false
+		if !again || known.revision != revision {
+			known, again = orphan{revision: revision, since: time.Now()}, false
 		}
 		s.seen[id] = known
 		if !again || time.Since(known.since) < s.least {
 			continue
 		}
-		if err := s.end(ctx, id, claims); err != nil {
+		if err := s.end(ctx, id, revision); err != nil {
 			failed = append(failed, fmt.Errorf("end the run of %s: %w", id, err))
 		}
 	}
@@ -103,10 +104,10 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 }
 
 // end takes the run like any other worker and says its end.
-func (s *Sweeper) end(ctx context.Context, id string, claims int) error {
-	lease, err := s.orphanage.Adopt(ctx, id, claims)
+func (s *Sweeper) end(ctx context.Context, id string, revision uint64) error {
+	lease, err := s.orphanage.Adopt(ctx, id, revision)
 	if err == nil {
-		err = errors.Join(s.finish(ctx, ClaimRequest{TaskID: id, Resume: true, Sweep: claims}, lease), lease.Release(context.WithoutCancel(ctx)))
+		err = errors.Join(s.finish(ctx, ClaimRequest{TaskID: id, Resume: true, Sweep: revision}, lease), lease.Release(context.WithoutCancel(ctx)))
 	}
 	if errors.Is(err, ErrNoRun) || errors.Is(err, ErrHeld) {
 		return nil
@@ -118,8 +119,9 @@ func (s *Sweeper) end(ctx context.Context, id string, claims int) error {
 // its will.
 func (s *Sweeper) finish(ctx context.Context, request ClaimRequest, lease Lease) error {
 	// Where we have stalled since the lease was taken, the run's worker may have it
-	// again: it is asked before the claim, which would take the task from that
-	// worker, and after it, from when on the worker finds the claim.
+	// again. It is asked before the claim, which would take the task from that worker:
+	// one that takes its lease later writes the record, and the claim is refused. And
+	// after it: one that took it in between finds the claim.
 	if err := lease.Renew(ctx); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func TestTheSweeperLooksMoreOftenThanItsLeaseEnds(t *testing.T) {
 		w := newWorld()
 		w.runs["a"] = &worker.Run{Claims: 1, Attempts: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed, Reason: tasks.ReasonWorkerLost}}
 		began := time.Now()
-		home := &timedOrphans{orphans: orphans{world: w, now: map[string]int{"a": 1}}, lease: lease}
+		home := &timedOrphans{orphans: orphans{world: w, now: map[string]uint64{"a": 1}}, lease: lease}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var running sync.WaitGroup

@@ -1,0 +1,31 @@
+package model
+
+// breach is a rule of the protocol that is left out, to see what it is for.
+type breach uint16
+
+const (
+	// leaseForEverybody: the lease is granted and renewed whoever has it.
+	leaseForEverybody breach = 1 << iota
+	// claimForEverybody: the run record is written whatever stands.
+	claimForEverybody
+	// laneWithoutFence: a legacy event is appended whatever was not read.
+	laneWithoutFence
+	// acknowledgeFirst: the message goes before the task has ended.
+	acknowledgeFirst
+	// verbAfterLoss: who has lost a task acknowledges its message.
+	verbAfterLoss
+	// refuseWithoutStart: a task that is refused ends without IN_PROGRESS, also
+	// where somebody has claimed it before.
+	refuseWithoutStart
+	// retakeWithoutConfirming: who takes its lease again does not ask for its claim
+	// once more.
+	retakeWithoutConfirming
+	// trustOwnGrant: who finds a grant of its own that it knows nothing of goes on.
+	trustOwnGrant
+	// trustEarlierWrite: a run that stands as it did before it was deleted counts.
+	trustEarlierWrite
+	// retakeOutOfTurn: who takes its lease again does not look for its message.
+	retakeOutOfTurn
+)
+
+func (b breach) has(rule breach) bool { return b&rule != 0 }
