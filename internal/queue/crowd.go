@@ -22,15 +22,17 @@ type crowds struct {
 	byTarget map[string]crowd
 }
 
-// crowd is the front of a line: who goes first, and who is next after that.
+// crowd is the front of a line: who goes first, the fence of the lease that says
+// so, and who is next after that.
 type crowd struct {
 	first Grant
+	fence uint64
 	next  uint64
 	until time.Time
 }
 
 // saw notes the front of a line.
-func (c *crowds) saw(target string, first Grant, next uint64) {
+func (c *crowds) saw(target string, first Grant, fence, next uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
@@ -40,17 +42,17 @@ func (c *crowds) saw(target string, first Grant, next uint64) {
 	if c.byTarget == nil {
 		c.byTarget = map[string]crowd{}
 	}
-	c.byTarget[target] = crowd{first: first, next: next, until: now.Add(crowdFor)}
+	c.byTarget[target] = crowd{first: first, fence: fence, next: next, until: now.Add(crowdFor)}
 }
 
 // before returns who goes first where a message certainly stood behind at least
 // two others a moment ago.
-func (c *crowds) before(target string, own uint64) (first Grant, ok bool) {
+func (c *crowds) before(target string, own uint64) (front crowd, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	seen, known := c.byTarget[target]
 	if !known || own <= seen.next || time.Now().After(seen.until) {
-		return Grant{}, false
+		return crowd{}, false
 	}
-	return seen.first, true
+	return seen, true
 }

@@ -17,8 +17,9 @@ import (
 
 const (
 	// fetchWait is how long one request for a message waits at the server, and so how
-	// long a worker that has stalled is still given messages.
-	fetchWait = 10 * time.Second
+	// long a worker that has stalled is still given messages. From 10 s on, less a
+	// second, nats.go has the server say every 5 s that the request still waits.
+	fetchWait = 12 * time.Second
 	// requestTimeout bounds each verb.
 	requestTimeout = 5 * time.Second
 	// leastDelay keeps a message that is handed back at once from spinning.
@@ -125,13 +126,18 @@ func (d *delivery) Done(ctx context.Context) error {
 // isGone reports whether the queue does not hold the message any more: somebody
 // has deleted it, or the stream.
 func (d *delivery) isGone(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	stored, err := d.queue.stream.GetMsg(ctx, d.meta.Sequence.Stream)
+	stored, err := d.read(ctx)
 	if err != nil {
 		return errors.Is(err, jetstream.ErrMsgNotFound)
 	}
 	return stored.Subject != d.msg.Subject()
+}
+
+// read returns what stands in the queue where the message stood.
+func (d *delivery) read(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return d.queue.stream.GetMsg(ctx, d.meta.Sequence.Stream)
 }
 
 // Retry hands the message back.

@@ -52,8 +52,11 @@ type Grant struct {
 	Sweeper bool `json:"sweeper,omitempty"`
 }
 
-// takenError says that somebody has the lease.
-type takenError struct{ by Grant }
+// takenError says that somebody has the lease, and under which sequence.
+type takenError struct {
+	by    Grant
+	fence uint64
+}
 
 func (e *takenError) Error() string { return "leased to task " + e.by.TaskID }
 
@@ -87,7 +90,7 @@ func (l *Leases) take(ctx context.Context, key string, to Grant) (*lease, error)
 				continue
 			}
 		default:
-			return nil, &takenError{by: by}
+			return nil, &takenError{by: by, fence: standing}
 		}
 		break
 	}

@@ -36,14 +36,14 @@ func (d *delivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease
 	}
 	taken, err := d.queue.leases.take(ctx, targetKey(target), Grant{TaskID: holder.TaskID, Sequence: own})
 	if busy := (*takenError)(nil); errors.As(err, &busy) {
-		return nil, d.behind(ctx, target, holder.TaskID, busy.by)
+		return nil, d.behind(ctx, target, holder.TaskID, busy)
 	}
 	if err != nil {
 		return nil, err
 	}
 	first, err := d.oldest(ctx, target)
 	if err == nil && first != nil && first.Sequence == own {
-		return &turn{lease: taken, delivery: d, target: target}, nil
+		return &turn{lease: taken, delivery: d}, nil
 	}
 	if released := taken.Release(ctx); err == nil {
 		err = released
@@ -54,7 +54,8 @@ func (d *delivery) Turn(ctx context.Context, holder worker.Holder) (worker.Lease
 	case first == nil || first.Sequence > own:
 		return nil, &worker.BlockedError{Target: target, By: holder.TaskID, Mine: true, After: nextInLine}
 	default:
-		return nil, d.behind(ctx, target, holder.TaskID, Grant{TaskID: d.idOf(first.Subject), Sequence: first.Sequence})
+		front := Grant{TaskID: d.idOf(first.Subject), Sequence: first.Sequence}
+		return nil, d.behind(ctx, target, holder.TaskID, &takenError{by: front, fence: taken.fence})
 	}
 }
 
@@ -63,24 +64,55 @@ type turn struct {
 	*lease
 
 	delivery *delivery
-	target   string
+	// unseen is true from when the lease has ended until it is ours again and the
+	// message was seen after that.
+	unseen bool
 }
 
-// Retake also looks whether the message still is the job's first. Where somebody has
-// deleted it, later tasks of the job have had their turn.
+// Renew prolongs the lease, but not one that was taken again without more.
+func (t *turn) Renew(ctx context.Context) error {
+	if t.unseen {
+		return worker.ErrLeaseGone
+	}
+	return t.lease.Renew(ctx)
+}
+
+// Retake also looks whether the message still is in the queue: while it is, no later
+// task of the job has its turn. Where somebody has deleted it, one may have had it.
 func (t *turn) Retake(ctx context.Context) error {
+	t.unseen = true
 	if err := t.lease.Retake(ctx); err != nil {
 		return err
 	}
-	first, err := t.delivery.oldest(ctx, t.target)
-	if err == nil && (first == nil || first.Sequence != t.delivery.meta.Sequence.Stream) {
-		err = worker.ErrLeaseLost
-	}
+	stands, err := t.delivery.stands(ctx)
 	if err != nil {
-		// It ends by itself where this fails, too.
-		_ = t.Release(context.WithoutCancel(ctx))
+		return err
 	}
-	return err
+	if !stands {
+		_ = t.Release(context.WithoutCancel(ctx)) // it would end by itself
+		return worker.ErrLeaseLost
+	}
+	t.unseen = false
+	return nil
+}
+
+// stands reports whether the message is in the queue.
+func (d *delivery) stands(ctx context.Context) (bool, error) {
+	for try := 1; ; try++ {
+		stored, err := d.read(ctx)
+		if err == nil {
+			return stored.Subject == d.msg.Subject(), nil
+		}
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return false, fmt.Errorf("look for the message on %s: %w", d.msg.Subject(), err)
+		}
+		if try == unseenTries {
+			return false, nil
+		}
+		if err := pause(ctx, time.Duration(try)*20*time.Millisecond); err != nil {
+			return false, err
+		}
+	}
 }
 
 // Crowd looks at what was seen of the job's line a moment ago.
@@ -93,11 +125,11 @@ func (d *delivery) Crowd() *worker.BlockedError {
 }
 
 func (d *delivery) crowd(targetToken, id string) *worker.BlockedError {
-	first, crowded := d.queue.crowds.before(targetToken, d.meta.Sequence.Stream)
-	if !crowded || first.TaskID == id {
+	front, crowded := d.queue.crowds.before(targetToken, d.meta.Sequence.Stream)
+	if !crowded || front.first.TaskID == id {
 		return nil
 	}
-	return &worker.BlockedError{Target: targetToken, By: first.TaskID, After: d.waitBehind(first.Sequence)}
+	return &worker.BlockedError{Target: targetToken, By: front.first.TaskID, After: d.waitBehind(front.first.Sequence), Fence: front.fence}
 }
 
 // unseenTries bounds how often the queue is read where our own message is not
@@ -121,8 +153,9 @@ func (d *delivery) oldest(ctx context.Context, target string) (*jetstream.RawStr
 }
 
 // behind says for whom the message waits and for how long.
-func (d *delivery) behind(ctx context.Context, target, id string, by Grant) error {
-	blocked := &worker.BlockedError{Target: target, By: by.TaskID, Mine: by.TaskID == id, After: nextInLine}
+func (d *delivery) behind(ctx context.Context, target, id string, busy *takenError) error {
+	by := busy.by
+	blocked := &worker.BlockedError{Target: target, By: by.TaskID, Mine: by.TaskID == id, After: nextInLine, Fence: busy.fence}
 	if blocked.Mine {
 		return blocked
 	}
@@ -132,7 +165,7 @@ func (d *delivery) behind(ctx context.Context, target, id string, by Grant) erro
 	}
 	if next != nil && next.Sequence < d.meta.Sequence.Stream {
 		blocked.After = d.waitBehind(by.Sequence)
-		d.queue.crowds.saw(tasks.TargetToken(target), by, next.Sequence)
+		d.queue.crowds.saw(tasks.TargetToken(target), by, busy.fence, next.Sequence)
 	}
 	return blocked
 }
@@ -201,7 +234,7 @@ func (l *Leases) takeAll(ctx context.Context, holder worker.Holder) (worker.Leas
 		}
 		_ = all.Release(context.WithoutCancel(ctx))
 		if busy := (*takenError)(nil); errors.As(err, &busy) {
-			return nil, &worker.BlockedError{Target: target, By: busy.by.TaskID, Mine: busy.by.TaskID == holder.TaskID, After: nextInLine}
+			return nil, &worker.BlockedError{Target: target, By: busy.by.TaskID, Mine: busy.by.TaskID == holder.TaskID, After: nextInLine, Fence: busy.fence}
 		}
 		return nil, err
 	}

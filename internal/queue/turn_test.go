@@ -59,7 +59,7 @@ func TestOneTaskOfAJobAtATimeInTheOrderOfPublication(t *testing.T) {
 	if blocked != nil {
 		t.Fatalf("a waits for %s, want its turn", blocked.By)
 	}
-	if _, blocked := turn(t, b); blocked == nil || blocked.By != "a" || blocked.After != 2*time.Second || blocked.Mine {
+	if _, blocked := turn(t, b); blocked == nil || blocked.By != "a" || blocked.After != 2*time.Second || blocked.Mine || blocked.Fence != held.Fence() {
 		t.Errorf("b: %+v, want it next in line behind a", blocked)
 	}
 	if _, blocked := turn(t, c); blocked == nil || blocked.By != "a" || blocked.After < 4*time.Second || blocked.After > 68*time.Second {
@@ -235,11 +235,35 @@ func TestWhoTakesItsLeaseAgainLosesItsTaskWhereTheMessageIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	expire(t, js)
+	if err := lease.Renew(t.Context()); !errors.Is(err, worker.ErrLeaseGone) {
+		t.Errorf("renew: %v, want ErrLeaseGone", err)
+	}
 	if err := lease.Retake(t.Context()); !errors.Is(err, worker.ErrLeaseLost) {
 		t.Errorf("retake: %v, want ErrLeaseLost: the job's next task may have had its turn", err)
 	}
 	if _, blocked := turn(t, b); blocked != nil {
 		t.Errorf("the next task: %+v, want its turn at once", blocked)
+	}
+}
+
+func TestALeaseThatWasTakenAgainIsNotOursBeforeTheMessageIsSeen(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	_, js, q := open(t, topology)
+	queued(t, js, topology, "web", "a")
+	lease, blocked := turn(t, fetch(t, q))
+	if blocked != nil {
+		t.Fatal(blocked)
+	}
+	expire(t, js)
+	if err := js.DeleteStream(t.Context(), "DISPATCH_TASKS"); err != nil {
+		t.Fatal(err)
+	}
+	if err := lease.Retake(t.Context()); err == nil || errors.Is(err, worker.ErrLeaseLost) {
+		t.Errorf("retake: %v, want that the message cannot be looked for", err)
+	}
+	if err := lease.Renew(t.Context()); !errors.Is(err, worker.ErrLeaseGone) {
+		t.Errorf("renew: %v, want ErrLeaseGone: it must be taken again, with a look", err)
 	}
 }
 

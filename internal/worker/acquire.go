@@ -40,6 +40,7 @@ func (p *Pool) endedAlready(ctx context.Context, a *attempt, blocked *BlockedErr
 	if blocked.Mine || a.delivery.Message().Deliveries > 2 {
 		return nil, blocked
 	}
+	a.lease = free{blocked.Fence}
 	ended, err := p.publisher.Ended(ctx, a.task.ID)
 	if err == nil && ended == nil {
 		err = blocked
@@ -100,6 +101,7 @@ func (p *Pool) passesBy(ctx context.Context, a *attempt, blocked *BlockedError) 
 	if blocked.Mine {
 		return blocked
 	}
+	a.lease = free{blocked.Fence}
 	if err := p.lookForCancel(ctx, a); err != nil || a.isRefused() {
 		return err
 	}
@@ -154,7 +156,8 @@ func (p *Pool) claim(ctx context.Context, a *attempt, resume bool) error {
 func claimUnder(ctx context.Context, runs Runs, request ClaimRequest, lease Lease) (Claim, error) {
 	request.Fence = lease.Fence()
 	claim, err := runs.Claim(ctx, request)
-	if errors.Is(err, ErrHeld) && !request.Respect && lease.Renew(ctx) == nil {
+	_, isNone := lease.(free)
+	if errors.Is(err, ErrHeld) && !request.Respect && !isNone && lease.Renew(ctx) == nil {
 		// The lease is ours still, so nobody has a later one: the numbers began
 		// anew because somebody has deleted the bucket of leases.
 		request.Fence = 0
@@ -206,7 +209,8 @@ func (p *Pool) passOn(ctx context.Context, delivery Delivery, blocked *BlockedEr
 func (p *Pool) yield(ctx context.Context, a *attempt, what string, err error) {
 	a.log.Warn(what, zap.Error(err))
 	if a.claim != nil {
-		err := a.claim.Save(ctx, func(r *Run) { r.Attempts-- })
+		before := a.claim.Run().Attempts
+		err := a.claim.Save(ctx, func(r *Run) { r.Attempts = before - 1 })
 		if errors.Is(err, ErrClaimLost) {
 			p.unfinished(a, err)
 			return
@@ -215,27 +219,32 @@ func (p *Pool) yield(ctx context.Context, a *attempt, what string, err error) {
 			a.log.Warn("give the attempt back", zap.Error(err))
 		}
 	}
-	if err := a.lease.Release(ctx); err != nil {
+	p.giveUpLease(ctx, a)
+	p.handBack(ctx, a, p.options.Heartbeat)
+}
+
+// giveUpLease lets the next task of the target begin where nothing was begun.
+func (p *Pool) giveUpLease(ctx context.Context, a *attempt) {
+	release := a.lease.Release
+	if a.hold != nil { // the heartbeat has it, too
+		release = a.hold.release
+	}
+	if err := release(ctx); err != nil {
 		a.log.Warn("release the lease; it ends by itself", zap.Error(err))
 	}
-	p.handBack(ctx, a, p.options.Heartbeat)
 }
 
 // refuseOther puts away a task whose id is that of another one that has begun:
 // the first one counts.
 func (p *Pool) refuseOther(ctx context.Context, a *attempt) {
-	if err := a.lease.Release(ctx); err != nil {
-		a.log.Warn("release the lease; it ends by itself", zap.Error(err))
-	}
+	p.giveUpLease(ctx, a)
 	a.invalid = tasks.Fail(tasks.ReasonInvalidTask, "another task with the id "+a.task.ID+" has begun: an id names one request", nil)
 	p.discard(ctx, a)
 }
 
 // duplicate acknowledges a task that has ended already.
 func (p *Pool) duplicate(ctx context.Context, a *attempt, ended *Settlement) {
-	if err := a.lease.Release(ctx); err != nil {
-		a.log.Warn("release the lease; it ends by itself", zap.Error(err))
-	}
+	p.giveUpLease(ctx, a)
 	if ended != nil && p.options.OnSettled != nil {
 		p.options.OnSettled(*ended)
 	}
@@ -251,7 +260,5 @@ func (p *Pool) duplicate(ctx context.Context, a *attempt, ended *Settlement) {
 func (p *Pool) releaseLease(ctx context.Context, a *attempt) {
 	ctx, cancel := context.WithTimeout(ctx, forgetTimeout)
 	defer cancel()
-	if err := a.hold.release(ctx); err != nil {
-		a.log.Warn("release the lease; it ends by itself", zap.Error(err))
-	}
+	p.giveUpLease(ctx, a)
 }

@@ -37,6 +37,8 @@ type world struct {
 	fail map[string]int
 	// claims is what every claim answers.
 	claims error
+	// fence is that under which the last claim was asked for.
+	fence uint64
 	// lease is what renewing a lease answers.
 	lease error
 	// beforeRetake is what others do before a lease is taken again; may be nil.
@@ -199,6 +201,7 @@ func (w *world) Claim(_ context.Context, request worker.ClaimRequest) (worker.Cl
 	id, resume := request.TaskID, request.Resume
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.fence = request.Fence
 	if w.claims != nil {
 		return nil, w.claims
 	}

@@ -120,13 +120,14 @@ func (h *hold) isLost() bool {
 	return h.lost
 }
 
-// free is the lease of a task that needs none: one without a readable target.
-type free struct{}
+// free is the lease of a task that needs none: it has no readable target, or ends
+// without its turn; then fence is that of the lease for which it waits.
+type free struct{ fence uint64 }
 
 var _ Lease = free{}
 
 func (free) Renew(context.Context) error   { return nil }
 func (free) Retake(context.Context) error  { return nil }
-func (free) Fence() uint64                 { return 0 }
+func (f free) Fence() uint64               { return f.fence }
 func (free) Valid() bool                   { return true }
 func (free) Release(context.Context) error { return nil }

@@ -185,7 +185,7 @@ func TestNothingIsAskedAboutATaskThatComesIntoACrowd(t *testing.T) {
 }
 
 func TestACancelledTaskEndsWhereverItIs(t *testing.T) {
-	blocked := &worker.BlockedError{Target: "web", By: "other", After: time.Minute}
+	blocked := &worker.BlockedError{Target: "web", By: "other", After: time.Minute, Fence: 7}
 	for name, d := range map[string]*fakeDelivery{
 		"its turn": {task: deployTask("a")}, "blocked": {task: deployTask("a"), blocked: blocked},
 	} {
@@ -196,6 +196,9 @@ func TestACancelledTaskEndsWhereverItIs(t *testing.T) {
 				got := run(t, w, succeed, nil, d)
 				if slices.Contains(got, "IN_PROGRESS a") {
 					t.Errorf("IN_PROGRESS was said of a task that never started: %q", got)
+				}
+				if w.fence != 7 {
+					t.Errorf("it was claimed under the fence %d, want 7: that of its lease, or of the one for which it waits", w.fence)
 				}
 				if got := w.terminal["a"]; got.Reason != tasks.ReasonCancelled {
 					t.Errorf("terminal record = %+v, want cancelled", got)

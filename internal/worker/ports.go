@@ -82,6 +82,9 @@ type BlockedError struct {
 	Mine bool
 	// After is when it is worth asking again.
 	After time.Duration
+	// Fence is that of the lease for which the task waits: what is claimed although
+	// it is not the task's turn is claimed under it.
+	Fence uint64
 }
 
 func (e *BlockedError) Error() string {

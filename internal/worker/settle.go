@@ -171,10 +171,11 @@ func outlive(parent, work context.Context, grace time.Duration) (context.Context
 // release hands the task back: no outcome, no event of it.
 func (p *Pool) release(ctx context.Context, a *attempt, back handBack) {
 	delay := time.Duration(0)
-	count := func(r *Run) { r.Attempts-- }
+	before := a.claim.Run()
+	count := func(r *Run) { r.Attempts = before.Attempts - 1 }
 	if back.verdict == tryAgain {
 		delay = handBackDelay(a.claim.Run().Attempts)
-		count = func(r *Run) { r.HandedBack++ }
+		count = func(r *Run) { r.HandedBack = before.HandedBack + 1 }
 	}
 	err := p.persist(ctx, a, "hand the task back", func(ctx context.Context) error {
 		return a.save(ctx, func(r *Run) { count(r); r.LogSequence = back.lastLine })

@@ -31,7 +31,7 @@ func (w *world) next(id actorID) []move {
 func (w *world) local(id actorID, do func(n *world, a *actor)) []move {
 	n := *w
 	do(&n, &n.actors[id])
-	return []move{{n.tell(id, w.actors[id].at), n}}
+	return []move{{by: id, to: n}}
 }
 
 // ask sends a write. Where no answer comes the actor asks again, and the write may
@@ -41,12 +41,12 @@ func (w *world) ask(id actorID, q write, then func(n *world, a *actor, at sequen
 	n := *w
 	at, done := n.serve(q)
 	then(&n, &n.actors[id], at, done)
-	moves := []move{{n.tell(id, w.actors[id].at), n}}
+	moves := []move{{by: id, to: n}}
 	if w.left.strays > 0 && w.astray.op == nothing {
 		n := *w
 		n.left.strays--
 		n.astray = q
-		moves = append(moves, move{n.tell(id, w.actors[id].at) + ", and hears nothing", n})
+		moves = append(moves, move{by: id, what: ", and hears nothing", to: n})
 	}
 	return moves
 }
@@ -108,7 +108,7 @@ func (w *world) fetch(id actorID) []move {
 		n := *w
 		n.queue[task] = message{state: delivered, to: id}
 		n.actors[id].task, n.actors[id].at = task, takeLease
-		moves = append(moves, move{n.tell(id, fetch), n})
+		moves = append(moves, move{by: id, to: n})
 	}
 	return moves
 }
@@ -125,19 +125,35 @@ func (w *world) turn(id actorID) []move {
 			case n.lease.sequence == 0 || n.granted(id, a.task):
 				// Nobody's, or an earlier write of ours: go on from what stands.
 				a.lease, a.at = n.lease.sequence, takeLease
+			case n.lease.task != a.task:
+				a.lease, a.fence, a.at = 0, n.lease.sequence, readPassing
 			default:
 				a.at = passMessage
 			}
 		})
 	case readTurn:
 		return w.local(id, func(n *world, a *actor) {
-			a.at = passLease
+			a.at = readPassing
 			if a.role == once || n.isOldest(a.task) {
 				a.at = readCancel
 			}
 		})
 	case readCancel:
 		return w.local(id, func(n *world, a *actor) { a.refused, a.at = n.cancelled[a.task], begin })
+	case readPassing:
+		return w.local(id, func(n *world, a *actor) {
+			a.at = passLease
+			if n.cancelled[a.task] {
+				a.refused, a.at = true, passingBy
+			}
+		})
+	case passingBy:
+		return w.ask(id, write{op: deleteLease, expected: a.lease}, func(n *world, a *actor, _ sequence, _ bool) {
+			a.lease, a.at = 0, begin
+			if n.breach.has(claimWithoutFence) {
+				a.fence = 0
+			}
+		})
 	case passLease:
 		return w.ask(id, write{op: deleteLease, expected: a.lease}, to(passMessage))
 	default:
@@ -194,13 +210,6 @@ func (w *world) claim(id actorID) []move {
 		next.token, next.fence = a.token, max(a.run.fence, a.fence)
 		next.claims++
 		return w.ask(id, write{op: putRun, task: a.task, expected: a.revision, run: next}, saved(next, readEnded, readRun))
-	case renewForClaim:
-		return w.ask(id, a.putLease(id, a.lease), func(_ *world, a *actor, at sequence, done bool) {
-			a.at = passLease
-			if done {
-				a.lease, a.fence, a.at = at, 0, readRun
-			}
-		})
 	case readEnded:
 		return w.local(id, func(n *world, a *actor) { n.readEnded(a) })
 	default:
@@ -229,7 +238,7 @@ func (w *world) readClaim(a *actor) {
 		// An earlier write of this claim.
 		a.run, a.revision, a.at = standing, standing.revision, readEnded
 	case a.fence > 0 && standing.fence > a.fence:
-		a.at = renewForClaim
+		a.at = passLease
 	default:
 		a.run, a.revision, a.at = standing, standing.revision, claimNext
 	}

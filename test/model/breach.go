@@ -20,6 +20,16 @@ const (
 	// retakeWithoutConfirming: who takes its lease again does not ask for its claim
 	// once more.
 	retakeWithoutConfirming
+	// confirmWithoutFence: it asks, and does not write the new lease into the run.
+	confirmWithoutFence
+	// renewUnseen: who has taken its lease again, and could not look for its message,
+	// renews the lease like any other.
+	renewUnseen
+	// claimWithoutFence: who ends a cancelled task although it is not its turn claims
+	// it whoever has the lease since.
+	claimWithoutFence
+	// sweepWhatWasWritten: the sweeper claims a run that was written since it looked.
+	sweepWhatWasWritten
 	// trustOwnGrant: who finds a grant of its own that it knows nothing of goes on.
 	trustOwnGrant
 	// trustEarlierWrite: a run that stands as it did before it was deleted counts.

@@ -1,8 +1,9 @@
 package model
 
 import (
-	"fmt"
+	"cmp"
 	"hash/maphash"
+	"slices"
 	"strings"
 )
 
@@ -15,30 +16,34 @@ type visit struct {
 	story  []string
 }
 
+// String is the promise and the story.
 func (v visit) String() string { return v.broken + "\n\t" + strings.Join(v.story, "\n\t") }
 
-// explorer visits worlds, those first that take the fewest moves.
+// explorer visits worlds, those first that take the fewest moves. It knows them by
+// a hash of 64 bits: of thirty million two are taken for one with a chance of one
+// in forty thousand.
 type explorer struct {
+	start world
 	seed  maphash.Seed
 	known map[uint64]int32
-	// from and name are how each world was reached first; into are the worlds from
-	// which it can be, good are those where every task has ended.
+	// from is whence each world was reached first.
 	from []int32
-	name []string
-	into [][]int32
+	// moves are all that lead from a world to a world.
+	moves [][2]int32
+	// good are the worlds where every task has ended.
 	good []int32
 }
 
 // explore visits every world that can follow, and says which promise one of them
 // breaks: one of those that hold at every moment, or that each task ends.
 func explore(start world) visit {
-	e := &explorer{seed: maphash.MakeSeed(), known: map[uint64]int32{}}
 	start.canonical()
-	e.note(start, -1, "")
+	e := &explorer{start: start, seed: maphash.MakeSeed(), known: map[uint64]int32{}}
+	e.note(start, -1)
 	for level := []world{start}; len(level) > 0; {
 		var next []world
 		for _, w := range level {
-			at := e.known[maphash.Comparable(e.seed, w)]
+			at := e.at(w)
 			if w.broken != "" {
 				return visit{worlds: len(e.from), broken: w.broken, story: e.story(at)}
 			}
@@ -46,8 +51,7 @@ func explore(start world) visit {
 				e.good = append(e.good, at)
 			}
 			for _, m := range w.moves() {
-				m.to.canonical()
-				if e.note(m.to, at, m.name) {
+				if e.note(m.to, at) {
 					next = append(next, m.to)
 				}
 			}
@@ -66,20 +70,25 @@ func (w *world) moves() []move {
 	for id := range w.actors {
 		moves = append(moves, w.step(actorID(id))...)
 	}
+	for i := range moves {
+		moves[i].to.canonical()
+	}
 	return moves
 }
 
+func (e *explorer) at(w world) int32 { return e.known[maphash.Comparable(e.seed, w)] }
+
 // note remembers that a world can follow; true where it was not known.
-func (e *explorer) note(w world, from int32, name string) bool {
+func (e *explorer) note(w world, from int32) bool {
 	key := maphash.Comparable(e.seed, w)
 	at, known := e.known[key]
 	if !known {
 		at = int32(len(e.from))
 		e.known[key] = at
-		e.from, e.name, e.into = append(e.from, from), append(e.name, name), append(e.into, nil)
+		e.from = append(e.from, from)
 	}
 	if from >= 0 {
-		e.into[at] = append(e.into[at], from)
+		e.moves = append(e.moves, [2]int32{from, at})
 	}
 	return !known
 }
@@ -87,43 +96,39 @@ func (e *explorer) note(w world, from int32, name string) bool {
 // endless returns the first world from which no way leads to a good one; -1
 // where there is none.
 func (e *explorer) endless() int32 {
-	reached := make([]bool, len(e.from))
+	slices.SortFunc(e.moves, func(a, b [2]int32) int { return cmp.Compare(a[1], b[1]) })
+	ends := make([]bool, len(e.from))
 	open := e.good
 	for _, at := range open {
-		reached[at] = true
+		ends[at] = true
 	}
 	for len(open) > 0 {
 		at := open[len(open)-1]
 		open = open[:len(open)-1]
-		for _, from := range e.into[at] {
-			if !reached[from] {
-				reached[from] = true
+		into, _ := slices.BinarySearchFunc(e.moves, at, func(m [2]int32, at int32) int { return cmp.Compare(m[1], at) })
+		for ; into < len(e.moves) && e.moves[into][1] == at; into++ {
+			if from := e.moves[into][0]; !ends[from] {
+				ends[from] = true
 				open = append(open, from)
 			}
 		}
 	}
-	for at, ok := range reached {
-		if !ok {
-			return int32(at)
-		}
-	}
-	return -1
+	return int32(slices.Index(ends, false))
 }
 
-// story is how a world was reached.
+// story is how a world was reached: its way is gone once more, with names.
 func (e *explorer) story(at int32) []string {
-	var story []string
+	var way []int32
 	for ; e.from[at] >= 0; at = e.from[at] {
-		story = append(story, e.name[at])
+		way = append(way, at)
 	}
-	for i, j := 0, len(story)-1; i < j; i, j = i+1, j-1 {
-		story[i], story[j] = story[j], story[i]
+	var story []string
+	w := e.start
+	for _, next := range slices.Backward(way) {
+		moves := w.moves()
+		i := slices.IndexFunc(moves, func(m move) bool { return e.at(m.to) == next })
+		story = append(story, w.tell(moves[i]))
+		w = moves[i].to
 	}
 	return story
-}
-
-// tell names a move of an actor.
-func (w *world) tell(id actorID, at place) string {
-	a := w.actors[id]
-	return fmt.Sprintf("%s %d %s (task %d)", a.role, id, at, a.task)
 }

@@ -2,19 +2,34 @@ package model
 
 import "fmt"
 
-// move is one thing that may happen next.
+// move is one thing that may happen next: what an actor does, or what befalls it
+// or the world.
 type move struct {
-	name string
+	by   actorID
+	what string
 	to   world
+}
+
+// tell names a move from the world.
+func (w *world) tell(m move) string {
+	if m.by == nobody {
+		return m.what
+	}
+	a := w.actors[m.by]
+	task := a.task
+	if a.at == fetch || a.at == look {
+		task = m.to.actors[m.by].task
+	}
+	return fmt.Sprintf("%s %d %s (task %d)%s", a.role, m.by, a.at, task, m.what)
 }
 
 // befall lists what may happen to the world without anybody's doing.
 func (w *world) befall() []move {
 	var moves []move
-	add := func(name string, change func(*world)) {
+	add := func(what string, change func(*world)) {
 		next := *w
 		change(&next)
-		moves = append(moves, move{name, next})
+		moves = append(moves, move{by: nobody, what: what, to: next})
 	}
 	if w.astray.op != nothing {
 		add("a write that was given up is served", func(n *world) {
@@ -51,13 +66,13 @@ func (w *world) befallActor(id actorID) []move {
 		n := *w
 		n.left.deaths--
 		n.kill(id)
-		moves = append(moves, move{fmt.Sprintf("%s %d dies", a.role, id), n})
+		moves = append(moves, move{by: id, what: " (and dies before it)", to: n})
 	}
 	if w.left.stalls > 0 && !a.asleep && a.at != first(a.role) {
 		n := *w
 		n.left.stalls--
 		n.disturbed, n.actors[id].asleep = true, true
-		moves = append(moves, move{fmt.Sprintf("%s %d stalls", a.role, id), n})
+		moves = append(moves, move{by: id, what: " (and stalls before it)", to: n})
 	}
 	return moves
 }
@@ -65,10 +80,10 @@ func (w *world) befallActor(id actorID) []move {
 // befallTask lists what may happen to one task's message.
 func (w *world) befallTask(task uint8) []move {
 	var moves []move
-	add := func(name string, change func(*world)) {
+	add := func(what string, change func(*world)) {
 		next := *w
 		change(&next)
-		moves = append(moves, move{name, next})
+		moves = append(moves, move{by: nobody, what: what, to: next})
 	}
 	m := w.queue[task]
 	if m.state == delivered && w.mayEnd(m.to, w.has(m.to, task)) {

@@ -1,7 +1,8 @@
 package model
 
 // place is what an actor does next: one request, or one decision of its own. The
-// comments name the code that does the same.
+// comments name the code that does the same; step tells the groups apart by their
+// order.
 type place uint8
 
 const (
@@ -14,6 +15,8 @@ const (
 	readLease
 	readTurn
 	readCancel
+	readPassing
+	passingBy
 	passLease
 	passMessage
 
@@ -22,7 +25,6 @@ const (
 	claimFirst
 	readRun
 	claimNext
-	renewForClaim
 	readEnded
 	deleteForNothing
 
@@ -76,13 +78,14 @@ var placeNames = [...]string{
 	readLease:          "reads who has the lease",
 	readTurn:           "reads the job's first message",
 	readCancel:         "reads whether the task is cancelled",
+	readPassing:        "reads whether the task, whose turn it is not, is cancelled",
+	passingBy:          "gives the lease back, and ends the cancelled task",
 	passLease:          "gives the lease back",
 	passMessage:        "hands the message back",
 	begin:              "reads the ends of the subjects",
 	claimFirst:         "makes the run",
 	readRun:            "reads the run",
 	claimNext:          "claims the run",
-	renewForClaim:      "renews the lease, as the run was claimed under a later one",
 	readEnded:          "reads the terminal record",
 	deleteForNothing:   "deletes the run that was made for nothing",
 	start:              "says IN_PROGRESS",

@@ -143,7 +143,7 @@ func (w *world) serve(q write) (sequence, bool) {
 		s.lease.sequence = s.tick()
 		return s.clock, true
 	case deleteLease:
-		if s.lease.sequence == q.expected {
+		if q.expected != 0 && s.lease.sequence == q.expected {
 			s.lease = lease{}
 		}
 	case putRun:

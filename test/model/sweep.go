@@ -36,8 +36,11 @@ func (w *world) sweep(id actorID) []move {
 		return w.local(id, func(n *world, a *actor) {
 			standing := n.runs[a.task]
 			a.at = giveUp
-			if standing.token == a.token {
+			switch {
+			case standing.token == a.token:
 				a.run, a.revision, a.at = standing, standing.revision, renewAfter
+			case n.breach.has(sweepWhatWasWritten) && standing.revision != 0:
+				a.run, a.revision, a.at = standing, standing.revision, sweepClaim
 			}
 		})
 	case renewAfter:

@@ -82,12 +82,15 @@ func (w *world) readOn(id actorID, s subject, again, next place) []move {
 // hold is how a worker makes sure, before a side effect, that the task is its own.
 func (w *world) hold(id actorID) []move {
 	a := w.actors[id]
-	next := act
-	if a.retaking {
-		next = confirm
-	}
 	switch a.at {
 	case guard:
+		if a.unseen && !w.breach.has(renewUnseen) {
+			return w.local(id, func(_ *world, a *actor) { a.at = holds })
+		}
+		next := act
+		if a.retaking {
+			next = confirm
+		}
 		return w.ask(id, a.putLease(id, a.lease), renewal(next, readGuard))
 	case readGuard:
 		return w.local(id, func(n *world, a *actor) {
@@ -101,19 +104,14 @@ func (w *world) hold(id actorID) []move {
 			}
 			// Gone, or a write of ours that we know nothing of: others may have had it
 			// in between.
-			a.lease, a.retaking, a.at = n.lease.sequence, true, holds
+			a.lease, a.retaking, a.unseen, a.at = n.lease.sequence, true, true, holds
 		})
 	case holds:
 		return w.local(id, func(n *world, a *actor) { n.ifMine(id, a, retake) })
 	case retake:
 		return w.ask(id, a.putLease(id, a.lease), taken(readTurnAgain, readGuard))
 	case readTurnAgain:
-		return w.local(id, func(n *world, a *actor) {
-			a.at = releaseLost
-			if a.role == once || n.isOldest(a.task) || n.breach.has(retakeOutOfTurn) {
-				a.at = confirm
-			}
-		})
+		return w.readTurnAgain(id)
 	case confirm:
 		return w.confirm(id)
 	case readConfirmed:
@@ -129,6 +127,24 @@ func (w *world) hold(id actorID) []move {
 	}
 }
 
+// readTurnAgain looks whether the message is still there: then no later task of the
+// job has had its turn. Where there is no answer all of it begins anew.
+func (w *world) readTurnAgain(id actorID) []move {
+	moves := w.local(id, func(n *world, a *actor) {
+		a.at = releaseLost
+		if a.role == once || n.queue[a.task].state != gone || n.breach.has(retakeOutOfTurn) {
+			a.unseen, a.at = false, confirm
+		}
+	})
+	if w.left.strays > 0 {
+		n := *w
+		n.left.strays--
+		n.actors[id].at = guard
+		moves = append(moves, move{by: id, what: ", and hears nothing", to: n})
+	}
+	return moves
+}
+
 // confirm writes the new lease into the run: who had the lease before us and has
 // not claimed yet is refused from now on.
 func (w *world) confirm(id actorID) []move {
@@ -137,7 +153,9 @@ func (w *world) confirm(id actorID) []move {
 		return w.local(id, func(_ *world, a *actor) { a.retaking, a.at = false, act })
 	}
 	next := a.run
-	next.fence = a.fence
+	if !w.breach.has(confirmWithoutFence) {
+		next.fence = a.fence
+	}
 	return w.ask(id, a.putRun(next), func(_ *world, a *actor, at sequence, done bool) {
 		a.at = readConfirmed
 		if done {

@@ -60,7 +60,9 @@ type actor struct {
 	run             run
 	outcome         outcome
 	refused         bool
-	retaking        bool
+	// retaking is true from when the lease has ended until the run has been written
+	// under the new one, unseen until the message was seen in between.
+	retaking, unseen bool
 
 	// tails are how far it has read the backend's subjects, once that is known.
 	tails  [subjects]uint8
