@@ -25,8 +25,8 @@ func newCancel() *cobra.Command {
 		Use:   "cancel ID…",
 		Short: "End tasks: running, waiting, or not come yet",
 		Long: `cancel asks for the end of each task and says where it was. A running step is stopped
-within 10 s and the outcome is failed, reason cancelled. A queued task ends without
-being carried out, one that has not come yet ends when it comes, and one that has ended
+within 10 s and the outcome is failed, reason cancelled. A task that waits ends when it is
+delivered next, at the end of its wait, without being carried out. One that has not come yet ends when it comes, and one that has ended
 is left alone.`,
 		Example: `  dispatchd cancel 01HX3V
   dispatchd cancel --wait --why "wrong branch" 01HX3V 01HX3W`,
@@ -36,7 +36,7 @@ is left alone.`,
 				return err
 			}
 			return atDesk(cmd, func(ctx context.Context, d *desk.Desk) error {
-				return eachID(args, func(id string) error { return cancelOne(ctx, cmd, d, id, flags) })
+				return cancelAll(ctx, cmd, d, args, flags)
 			})
 		},
 	}
@@ -55,26 +55,49 @@ func eachID(ids []string, do func(id string) error) error {
 	return failed
 }
 
-func cancelOne(ctx context.Context, cmd *cobra.Command, d *desk.Desk, id string, flags cancelFlags) error {
-	found, err := d.Cancel(ctx, id, reasonOf(flags.why))
-	if err != nil {
-		return err
+// cancelAll asks for the end of every task before it waits for that of the first.
+func cancelAll(ctx context.Context, cmd *cobra.Command, d *desk.Desk, ids []string, flags cancelFlags) error {
+	var asked []desk.Cancelled
+	failed := eachID(ids, func(id string) error {
+		found, err := d.Cancel(ctx, id, reasonOf(flags.why))
+		if err != nil {
+			return err
+		}
+		asked = append(asked, found)
+		if flags.output == "json" {
+			return nil
+		}
+		return sayNow(cmd, "%s", found.Text)
+	})
+	for _, found := range asked {
+		failed = errors.Join(failed, awaitCancelled(ctx, cmd, d, found, flags))
 	}
+	return failed
+}
+
+// awaitCancelled waits for the end of a task, where that is wanted and can come.
+func awaitCancelled(ctx context.Context, cmd *cobra.Command, d *desk.Desk, found desk.Cancelled, flags cancelFlags) error {
 	waits := flags.wait && found.Asked && found.Was.State != desk.StateUnknown && found.Was.State != desk.StateDeadLetter
 	if waits {
-		if found.Outcome, err = d.Await(ctx, id); err != nil {
-			return fmt.Errorf("wait for the end of %s: %w", id, err)
+		var err error
+		if found.Outcome, err = d.Await(ctx, found.TaskID); err != nil {
+			return fmt.Errorf("wait for the end of %s, which stays asked for: %w", found.TaskID, err)
 		}
 	}
 	if flags.output == "json" {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(found)
 	}
-	p := &page{}
-	p.say("%s", found.Text)
-	if waits {
-		p.say("%s: ended: %s", id, outcomeText(*found.Outcome))
+	if !waits {
+		return nil
 	}
-	_, err = cmd.OutOrStdout().Write(p.text)
+	return sayNow(cmd, "%s: ended: %s", found.TaskID, outcomeText(*found.Outcome))
+}
+
+// sayNow writes one line at once: what follows may take its time.
+func sayNow(cmd *cobra.Command, format string, args ...any) error {
+	p := &page{}
+	p.say(format, args...)
+	_, err := cmd.OutOrStdout().Write(p.text)
 	return err
 }
 

@@ -34,6 +34,9 @@ It exits with 1 where nothing is known of the id. Ids are known for 90 days afte
 			if query.Lines < 0 || query.Lines > maxLimit {
 				return usageError{fmt.Errorf("--lines is 0 to %d, got %d", maxLimit, query.Lines)}
 			}
+			if query.Events < 0 || query.Events > maxLimit {
+				return usageError{fmt.Errorf("--events is 0 to %d, got %d", maxLimit, query.Events)}
+			}
 			return atDesk(cmd, func(ctx context.Context, d *desk.Desk) error { return show(ctx, cmd, d, query, output) })
 		},
 	}
@@ -48,7 +51,7 @@ func show(ctx context.Context, cmd *cobra.Command, d *desk.Desk, query desk.Show
 	if err != nil {
 		return err
 	}
-	if !view.Known() && output != "json" {
+	if !view.Known() && len(view.Events) == 0 && output != "json" {
 		return fmt.Errorf("task %s: %s", view.TaskID, view.Text)
 	}
 	if err := output.print(cmd.OutOrStdout(), view, func(p *page) { showText(p, view) }); err != nil {

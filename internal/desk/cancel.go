@@ -56,7 +56,7 @@ func (d *Desk) Cancel(ctx context.Context, id, why string) (Cancelled, error) {
 	case StateRunning:
 		c.Text = fmt.Sprintf("%s: %s; it is asked to stop", id, found.Text)
 	default:
-		c.Text = fmt.Sprintf("%s: waits (%s); it ends without being carried out", id, found.Text)
+		c.Text = fmt.Sprintf("%s: waits (%s); it ends when it is delivered next, and is not carried out any more", id, found.Text)
 	}
 	return c, nil
 }

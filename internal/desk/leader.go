@@ -61,7 +61,7 @@ type getResponse struct {
 	} `json:"message"`
 }
 
-// get reads one message; nil where there is none.
+// get reads one message; nil where there is none, or a deleted key of a bucket.
 func (l leader) get(ctx context.Context, stream string, request getRequest) (*message, error) {
 	var response getResponse
 	err := l.ask(ctx, "STREAM.MSG.GET."+stream, request, &response)
@@ -80,6 +80,9 @@ func (l leader) get(ctx context.Context, stream string, request getRequest) (*me
 		if read.Header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
 			return nil, fmt.Errorf("read the headers of message %d of stream %s: %w", m.Sequence, stream, err)
 		}
+	}
+	if request.LastFor != "" && read.Header.Get("KV-Operation") != "" {
+		return nil, nil // the marker of a key that somebody has deleted
 	}
 	return read, nil
 }

@@ -71,7 +71,7 @@ func (d *Desk) Queue(ctx context.Context, q QueueQuery) (QueueView, error) {
 	if err != nil {
 		return view, err
 	}
-	view.Totals, view.Capacity, view.Warnings = s.totals(), capacityOf(s.live, s.grants), warnings(s.live, s.grants)
+	view.Totals, view.Capacity, view.Warnings = s.totals(), capacityOf(s.live, s.grants), s.warnings()
 	if q.Job != "" {
 		err = d.jobRows(ctx, s, q, &view)
 	} else {

@@ -44,6 +44,9 @@ func (d *Desk) Show(ctx context.Context, q ShowQuery) (TaskView, error) {
 	if err := d.addEvents(ctx, &view, q.Events); err != nil {
 		return view, err
 	}
+	if view.State == StateUnknown && len(view.Events) > 0 {
+		view.Text = "it is not queued, does not run, and no end of it is known; these events are"
+	}
 	if q.Lines > 0 && view.deploymentID != "" {
 		var err error
 		view.Log, err = d.tail(ctx, d.subjects.BuildLog(view.deploymentID), q.Lines)
@@ -235,7 +238,7 @@ func (d *Desk) lookAt(ctx context.Context, v *TaskView) (*snapshot, error) {
 	if s.delivered, err = d.leader.delivered(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
 		return nil, err
 	}
-	if s.live, s.grants, err = d.hands(ctx); absent(err) != nil {
+	if s.hands, err = d.hands(ctx); absent(err) != nil {
 		return nil, err
 	}
 	s.sort(d.topology)
@@ -274,14 +277,14 @@ func (d *Desk) hasWorker(ctx context.Context, id string, run queue.OpenRun) (nam
 
 // addOutsidePlace says where a task is that has a run and no message.
 func (d *Desk) addOutsidePlace(ctx context.Context, v *TaskView) error {
-	live, grants, err := d.hands(ctx)
+	h, err := d.hands(ctx)
 	if absent(err) != nil {
 		return err
 	}
 	v.Since = v.Started
-	for _, g := range grants {
+	for _, g := range h.grants {
 		if g.TaskID == v.TaskID {
-			v.Why, err = d.running(ctx, &snapshot{live: live}, g)
+			v.Why, err = d.running(ctx, &snapshot{hands: h}, g)
 			return err
 		}
 	}

@@ -11,10 +11,10 @@ import (
 // snapshot is what stands in the queue and who has it, by names alone: two
 // lists of subjects, and one read for each lease and worker.
 type snapshot struct {
-	jobs   map[string]*line
-	runs   map[string]bool
-	live   []Worker
-	grants []grant
+	hands
+
+	jobs map[string]*line
+	runs map[string]bool
 	// delivered is the highest sequence that was ever handed to a worker.
 	delivered uint64
 	state     state
@@ -45,7 +45,7 @@ func (d *Desk) look(ctx context.Context) (*snapshot, error) {
 	if s.delivered, err = d.leader.delivered(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
 		return nil, err
 	}
-	if s.live, s.grants, err = d.hands(ctx); err != nil {
+	if s.hands, err = d.hands(ctx); err != nil {
 		return nil, err
 	}
 	bucket := d.topology.Runs()

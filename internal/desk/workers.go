@@ -43,30 +43,38 @@ type grant struct {
 	since time.Time
 }
 
+// hands are the workers that live and the leases that they have.
+type hands struct {
+	live   []Worker
+	grants []grant
+	// unreadable are keys in the bucket that hold neither.
+	unreadable []string
+}
+
 // Workers lists the workers that live and what they hold.
 func (d *Desk) Workers(ctx context.Context) (Workers, error) {
 	view := Workers{At: d.now()}
-	live, grants, err := d.hands(ctx)
+	h, err := d.hands(ctx)
 	if err != nil {
 		return view, err
 	}
-	for i := range live {
-		for _, g := range grants {
-			if g.Worker == live[i].ID {
-				live[i].Tasks = append(live[i].Tasks, Held{TaskID: g.TaskID, Job: g.job, Queued: g.Sequence > 0})
+	for i := range h.live {
+		for _, g := range h.grants {
+			if g.Worker == h.live[i].ID {
+				h.live[i].Tasks = append(h.live[i].Tasks, Held{TaskID: g.TaskID, Job: g.job, Queued: g.Sequence > 0})
 			}
 		}
 	}
-	view.Workers, view.Warnings = live, warnings(live, grants)
+	view.Workers, view.Warnings = h.live, h.warnings()
 	return view, nil
 }
 
 // hands reads the signs of life and the leases of jobs, in the order of their names.
-func (d *Desk) hands(ctx context.Context) ([]Worker, []grant, error) {
+func (d *Desk) hands(ctx context.Context) (hands, error) {
 	bucket := d.topology.Leases()
 	held, err := d.leader.state(ctx, queue.BucketStream(bucket), queue.KeySubject(bucket, ">"))
 	if err != nil {
-		return nil, nil, err
+		return hands{}, err
 	}
 	var keys []string
 	for subject := range held.Subjects {
@@ -79,9 +87,9 @@ func (d *Desk) hands(ctx context.Context) ([]Worker, []grant, error) {
 		return err
 	})
 	if err != nil {
-		return nil, nil, err
+		return hands{}, err
 	}
-	live, grants := []Worker{}, []grant{}
+	h := hands{live: []Worker{}, grants: []grant{}}
 	for _, m := range messages {
 		if m == nil {
 			continue // it has just ended
@@ -90,28 +98,30 @@ func (d *Desk) hands(ctx context.Context) ([]Worker, []grant, error) {
 		if job, ok := strings.CutPrefix(key, queue.TargetKeys); ok {
 			g := grant{job: job, since: m.Time}
 			if err := json.Unmarshal(m.Data, &g.Grant); err != nil {
-				return nil, nil, fmt.Errorf("read the lease of job %s: %w", job, err)
+				h.unreadable = append(h.unreadable, key)
+				continue
 			}
-			grants = append(grants, g)
+			h.grants = append(h.grants, g)
 		}
-		if name, ok := strings.CutPrefix(key, queue.WorkerKeys); ok {
+		if strings.HasPrefix(key, queue.WorkerKeys) {
 			w := Worker{Seen: m.Time, Tasks: []Held{}}
 			if err := json.Unmarshal(m.Data, &w.WorkerInfo); err != nil {
-				return nil, nil, fmt.Errorf("read the sign of life of worker %s: %w", name, err)
+				h.unreadable = append(h.unreadable, key)
+				continue
 			}
-			live = append(live, w)
+			h.live = append(h.live, w)
 		}
 	}
-	return live, grants, nil
+	return h, nil
 }
 
 // warnings says what an operator should look at.
-func warnings(live []Worker, grants []grant) []string {
+func (h hands) warnings() []string {
 	var found []string
 	versions := map[string]struct{}{}
 	known := map[string]bool{}
 	serving := 0
-	for _, w := range live {
+	for _, w := range h.live {
 		known[w.ID] = true
 		versions[w.Version] = struct{}{}
 		if !w.Once {
@@ -129,7 +139,10 @@ func warnings(live []Worker, grants []grant) []string {
 		slices.Sort(names)
 		found = append(found, "the workers have different versions: "+strings.Join(names, ", "))
 	}
-	for _, g := range grants {
+	for _, key := range h.unreadable {
+		found = append(found, "the key "+key+" in the bucket of leases cannot be read: no worker wrote it; it ends by itself within seconds")
+	}
+	for _, g := range h.grants {
 		if !known[g.Worker] {
 			found = append(found, fmt.Sprintf("worker %s holds job %s for task %s and gives no sign of life: its lease ends by itself", g.Worker, g.job, g.TaskID))
 		}

@@ -49,7 +49,7 @@ func (s *Stream) Compose(outcome tasks.Outcome) worker.Settlement {
 // record fills the settlement but for its messages.
 func (s *Stream) record(outcome tasks.Outcome) worker.Settlement {
 	settlement := worker.Settlement{
-		TaskID: s.about.Task.ID, Kind: s.about.Task.Kind, Status: worker.StatusSucceeded, Header: s.commonHeader(),
+		TaskID: s.about.Task.ID, Kind: s.about.Task.Kind, Queue: s.about.Message.Subject, Status: worker.StatusSucceeded, Header: s.commonHeader(),
 		Attempt: s.about.Run.Attempts, Commit: outcome.Result.Commit,
 	}
 	if outcome.Result.Image.Name != "" {

@@ -163,8 +163,9 @@ func ensureConsumerOnce(ctx context.Context, js jetstream.JetStream, t Topology)
 // consumerFits compares what must not differ.
 func consumerFits(t Topology, got jetstream.ConsumerConfig) error {
 	want := t.consumer()
-	if got.AckPolicy != want.AckPolicy || got.AckWait != want.AckWait || got.MaxAckPending != want.MaxAckPending || got.MaxDeliver != want.MaxDeliver {
-		return fmt.Errorf("consumer %s of stream %s does not fit: it must have explicit acks, an ack wait of %s and no limits of deliveries or pending acks; delete it, and it is made anew",
+	if got.AckPolicy != want.AckPolicy || got.AckWait != want.AckWait || got.MaxAckPending != want.MaxAckPending || got.MaxDeliver != want.MaxDeliver ||
+		got.FilterSubject != "" || len(got.FilterSubjects) > 0 || got.PauseUntil != nil {
+		return fmt.Errorf("consumer %s of stream %s does not fit: it must have explicit acks, an ack wait of %s, no filter, no pause and no limits of deliveries or pending acks; delete it, and it is made anew",
 			consumerName, t.Tasks(), want.AckWait)
 	}
 	return nil

@@ -79,9 +79,13 @@ func (l *Leases) take(ctx context.Context, key string, to Grant) (*lease, error)
 		}
 		by, standing, readErr := l.read(ctx, key)
 		switch {
-		case errors.Is(readErr, jetstream.ErrMsgNotFound):
+		case errors.Is(readErr, jetstream.ErrMsgNotFound) && standing == 0:
 			// It has just ended, or even the leader does not show it yet.
 			continue
+		case errors.Is(readErr, jetstream.ErrMsgNotFound):
+			if err = made.write(ctx, standing); isConflict(err) {
+				continue
+			}
 		case readErr != nil:
 			return nil, fmt.Errorf("read the lease %s: %w", key, readErr)
 		case by == to:
@@ -101,13 +105,18 @@ func (l *Leases) take(ctx context.Context, key string, to Grant) (*lease, error)
 	return made, nil
 }
 
-// read returns the grant that stands and its sequence.
+// read returns the grant that stands and its sequence. Where somebody has deleted
+// the key with a tool, that has left a marker, whose sequence comes with
+// jetstream.ErrMsgNotFound.
 func (l *Leases) read(ctx context.Context, key string) (Grant, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	msg, err := l.stream.GetLastMsgForSubject(ctx, l.subject(key))
 	if err != nil {
 		return Grant{}, 0, err
+	}
+	if msg.Header.Get("KV-Operation") != "" {
+		return Grant{}, msg.Sequence, jetstream.ErrMsgNotFound
 	}
 	var grant Grant
 	if err := json.Unmarshal(msg.Data, &grant); err != nil {
@@ -168,12 +177,12 @@ func (l *lease) Renew(ctx context.Context) error {
 }
 
 // own returns where a write of ours stands that we know nothing of, after a
-// conflict; ErrLeaseGone where nothing stands, ErrLeaseLost where somebody else has
-// the lease.
+// conflict; ErrLeaseGone where nothing stands, with the sequence of a marker if there
+// is one, ErrLeaseLost where somebody else has the lease.
 func (l *lease) own(ctx context.Context) (uint64, error) {
 	grant, sequence, err := l.leases.read(ctx, l.key)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, worker.ErrLeaseGone
+		return sequence, worker.ErrLeaseGone
 	}
 	if err != nil {
 		return 0, l.wrap("read", err)
@@ -194,7 +203,7 @@ func (l *lease) Retake(ctx context.Context) error {
 		if errors.Is(err, worker.ErrLeaseLost) {
 			return err
 		}
-		if err == nil {
+		if err == nil || standing > 0 {
 			err = l.write(ctx, standing)
 		}
 	}

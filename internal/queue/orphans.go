@@ -63,9 +63,14 @@ func (o *Orphanage) Orphans(ctx context.Context) (map[string]uint64, error) {
 	}
 	look := look{orphanage: o}
 	orphans := map[string]uint64{}
+	var unreadable []error
 	for _, id := range ids {
 		run, revision, err := o.runs.read(ctx, id)
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			continue
+		}
+		if errors.Is(err, errNoRecord) {
+			unreadable = append(unreadable, err)
 			continue
 		}
 		if err != nil {
@@ -82,7 +87,7 @@ func (o *Orphanage) Orphans(ctx context.Context) (map[string]uint64, error) {
 			orphans[id] = revision
 		}
 	}
-	return orphans, nil
+	return orphans, errors.Join(unreadable...)
 }
 
 // Adopt takes the leases of a run's targets, and then looks once more.
@@ -192,6 +197,9 @@ func (o *Orphanage) openRuns(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
+// errNoRecord says that what stands in the bucket of runs is none.
+var errNoRecord = errors.New("this is no run record of ours; delete the key")
+
 // read returns the record of one run and its revision.
 func (r *Runs) read(ctx context.Context, id string) (worker.Run, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -202,7 +210,7 @@ func (r *Runs) read(ctx context.Context, id string) (worker.Run, uint64, error) 
 	}
 	var rec record
 	if err := json.Unmarshal(entry.Value(), &rec); err != nil {
-		return worker.Run{}, 0, fmt.Errorf("read the run of %s: %w", id, err)
+		return worker.Run{}, 0, fmt.Errorf("read the run of %s: %w: %w", id, errNoRecord, err)
 	}
 	return rec.Run, entry.Revision(), nil
 }

@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,74 @@ func TestWhatIsChangedWhileTheServiceRunsIsNamed(t *testing.T) {
 	err = queue.NewWatch(nc, js, topology, zap.NewNop()).Look(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "KV_dispatch_lease does not fit: direct gets are allowed") {
 		t.Errorf("got %v, want it to name the stream and what is wrong", err)
+	}
+}
+
+func TestAFilterOfTheConsumerIsNamed(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	nc, js, _ := open(t, topology)
+	consumer, err := js.Consumer(t.Context(), "DISPATCH_TASKS", "dispatchd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := consumer.CachedInfo().Config
+	config.FilterSubject = "dispatch.task.deploy-image.>"
+	if _, err := js.UpdateConsumer(t.Context(), "DISPATCH_TASKS", config); err != nil {
+		t.Fatal(err)
+	}
+	err = queue.NewWatch(nc, js, topology, zap.NewNop()).Look(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "no filter") {
+		t.Errorf("got %v, want it to name the filter: other tasks are never delivered", err)
+	}
+}
+
+// What `nats kv del` leaves behind is no lease, and in nobody's way.
+func TestALeaseThatSomebodyHasDeletedWithAToolIsTakenAgain(t *testing.T) {
+	t.Parallel()
+	_, js, _ := open(t, queue.Topology{Replicas: 1})
+	bucket, err := js.KeyValue(t.Context(), "dispatch_lease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := leaseOf(t, js, "w1", "a")
+	for what, remove := range map[string]func() error{
+		"deleted": func() error { return bucket.Delete(t.Context(), "target.web") },
+		"purged":  func() error { return bucket.Purge(t.Context(), "target.web") },
+	} {
+		if err := remove(); err != nil {
+			t.Fatal(err)
+		}
+		if err := mine.Renew(t.Context()); !errors.Is(err, worker.ErrLeaseGone) {
+			t.Errorf("renew what was %s: %v, want ErrLeaseGone", what, err)
+		}
+		if err := mine.Retake(t.Context()); err != nil {
+			t.Errorf("retake what was %s: %v", what, err)
+		}
+	}
+	if err := bucket.Delete(t.Context(), "target.web"); err != nil {
+		t.Fatal(err)
+	}
+	if other := leaseOf(t, js, "w2", "b"); other.blocked != nil {
+		t.Errorf("another task: %+v, want the lease", other.blocked)
+	}
+}
+
+func TestARecordThatCannotBeReadKeepsNobodyElseFromBeingSwept(t *testing.T) {
+	t.Parallel()
+	topology := queue.Topology{Replicas: 1}
+	_, js, _ := open(t, topology)
+	runs := runsOf(t, js, topology, "w1")
+	claim(t, runs, "killed")
+	if _, err := js.Publish(t.Context(), "$KV.dispatch_run.odd", []byte("oops")); err != nil {
+		t.Fatal(err)
+	}
+	orphans, err := queue.NewOrphanage(leasesOf(t, js, topology, "w1"), runs).Orphans(t.Context())
+	if len(orphans) != 1 || orphans["killed"] == 0 {
+		t.Errorf("the orphans are %v, want the killed one", orphans)
+	}
+	if err == nil || !strings.Contains(err.Error(), "odd") {
+		t.Errorf("got %v, want it to name the record", err)
 	}
 }
 

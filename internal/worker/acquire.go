@@ -171,10 +171,12 @@ func claimUnder(ctx context.Context, runs Runs, request ClaimRequest, lease Leas
 func (p *Pool) notOurs(ctx context.Context, a *attempt, ended *Settlement, err error) {
 	blocked := (*BlockedError)(nil)
 	switch {
+	case errors.Is(err, ErrNoRun) && a.isOther(ended):
+		p.refuseOther(ctx, a, "has ended")
 	case errors.Is(err, ErrNoRun):
 		p.duplicate(ctx, a, ended)
 	case errors.Is(err, ErrOtherTask):
-		p.refuseOther(ctx, a)
+		p.refuseOther(ctx, a, "has begun")
 	case errors.As(err, &blocked):
 		p.sayBlocked(ctx, a, blocked)
 		p.handBackAs(ctx, a, "blocked", blocked.After)
@@ -234,11 +236,18 @@ func (p *Pool) giveUpLease(ctx context.Context, a *attempt) {
 	}
 }
 
-// refuseOther puts away a task whose id is that of another one that has begun:
-// the first one counts.
-func (p *Pool) refuseOther(ctx context.Context, a *attempt) {
+// isOther reports whether the task that has ended came from another message than
+// the one of the attempt: for another job, or of another kind.
+func (a *attempt) isOther(ended *Settlement) bool {
+	own := a.delivery.Message().Subject
+	return ended != nil && ended.Queue != "" && own != "" && ended.Queue != own
+}
+
+// refuseOther puts away a task whose id is that of another one that has begun, or
+// has ended: the first to begin counts.
+func (p *Pool) refuseOther(ctx context.Context, a *attempt, what string) {
 	p.giveUpLease(ctx, a)
-	a.invalid = tasks.Fail(tasks.ReasonInvalidTask, "another task with the id "+a.task.ID+" has begun: an id names one request", nil)
+	a.invalid = tasks.Fail(tasks.ReasonInvalidTask, "another task with the id "+a.task.ID+" "+what+": an id names one request", nil)
 	p.discard(ctx, a)
 }
 

@@ -152,6 +152,22 @@ func TestTheSweeperLeavesARunWhoseLeaseItHasLostSince(t *testing.T) {
 	}
 }
 
+func TestTheSweeperEndsWhatItCanReadBesideWhatItCannot(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.runs["a"] = &worker.Run{Claims: 1, Attempts: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
+	home := &orphans{world: w, lead: true, now: map[string]uint64{"a": 1}, unreadable: errFake}
+	sweeper := w.pool(t, succeed, nil).Sweeper(home)
+	for range 2 {
+		if err := sweeper.Sweep(t.Context()); !errors.Is(err, errFake) {
+			t.Errorf("the sweep returned %v, want what it could not read", err)
+		}
+	}
+	if _, ended := w.terminal["a"]; !ended {
+		t.Error("a was not ended, because another record cannot be read")
+	}
+}
+
 func TestATaskOfNoQueueThatLostItsLeaseEndsItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -325,12 +341,18 @@ type orphans struct {
 	world *world
 	lead  bool
 	now   map[string]uint64
-	// away is what a look and Adopt return.
-	away, adopt error
+	// away is what a look and Adopt return, unreadable what a look returns beside
+	// what it has found.
+	away, adopt, unreadable error
 }
 
-func (o *orphans) Lead(context.Context) (bool, error)                 { return o.lead, nil }
-func (o *orphans) Orphans(context.Context) (map[string]uint64, error) { return o.now, o.away }
+func (o *orphans) Lead(context.Context) (bool, error) { return o.lead, nil }
+func (o *orphans) Orphans(context.Context) (map[string]uint64, error) {
+	if o.away != nil {
+		return nil, o.away
+	}
+	return o.now, o.unreadable
+}
 
 func (o *orphans) Adopt(_ context.Context, id string, _ uint64) (worker.Lease, error) {
 	if o.adopt != nil {

@@ -213,6 +213,8 @@ func (r Run) Lost() int { return r.Attempts - 1 - r.HandedBack }
 type Settlement struct {
 	TaskID string     `json:"task_id"`
 	Kind   tasks.Kind `json:"task"`
+	// Queue is the subject of the message that brought the task; empty where none did.
+	Queue string `json:"queue,omitempty"`
 	// Status is "succeeded" or "failed".
 	Status string `json:"status"`
 	// Reason, Class, Fault, Stage and Message are empty on success.

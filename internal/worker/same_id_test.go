@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -14,6 +15,22 @@ func TestASecondTaskWithTheSameIDIsADeadLetter(t *testing.T) {
 		got := run(t, w, succeed, nil, &fakeDelivery{task: deployTask("a")})
 		want(t, got, "release a", "discard invalid_task")
 	})
+}
+
+func TestATaskWithTheIDOfAnotherThatHasEndedIsADeadLetter(t *testing.T) {
+	own := (&fakeDelivery{task: deployTask("a")}).Message().Subject
+	for subject, verb := range map[string]string{
+		own: "ack a", "": "ack a", "dispatch.task.deploy-image.api.a": "discard invalid_task",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			w.terminal["a"] = worker.Settlement{TaskID: "a", Status: worker.StatusSucceeded, Queue: subject}
+			got := run(t, w, succeed, nil, &fakeDelivery{task: deployTask("a")})
+			if !slices.Contains(got, verb) || slices.Contains(got, "IN_PROGRESS a") {
+				t.Errorf("where the message %q has ended: %q, want %q and no more", subject, got, verb)
+			}
+		})
+	}
 }
 
 func TestADeploymentThatHasEndedTakesNobodysPlace(t *testing.T) {

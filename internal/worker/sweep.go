@@ -18,7 +18,8 @@ type Orphanage interface {
 	// are enough.
 	Lead(ctx context.Context) (bool, error)
 	// Orphans lists the open runs that have neither a message in the queue nor a
-	// lease now, with the revisions of their records.
+	// lease now, with the revisions of their records. Beside an error they are those
+	// that could be read; nil where the look has failed.
 	Orphans(ctx context.Context) (map[string]uint64, error)
 	// Adopt takes the leases of a run's targets, but for those that another task
 	// has: whoever had them is then refused the next side effect. ErrHeld where
@@ -61,10 +62,16 @@ func (s *Sweeper) Run(ctx context.Context, beat time.Duration) {
 	s.least = beat + beat/2
 	ticker := time.NewTicker(beat / 2)
 	defer ticker.Stop()
+	said := ""
 	for {
+		text := ""
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("look for runs that nobody will end", zap.Error(err))
+			text = err.Error()
 		}
+		if text != "" && text != said {
+			s.log.Warn("look for runs that nobody will end", zap.String("error", text))
+		}
+		said = text
 		select {
 		case <-ctx.Done():
 			return
@@ -82,10 +89,10 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		return err
 	}
 	orphans, err := s.orphanage.Orphans(ctx)
-	if err != nil {
+	if orphans == nil {
 		return err
 	}
-	var failed []error
+	failed := []error{err}
 	s.seen = map[string]orphan{}
 	for id, revision := range orphans {
 		known, again := before[id]
