@@ -11,6 +11,7 @@ import (
 
 	"github.com/dispatchd/dispatchd/internal/desk"
 	"github.com/dispatchd/dispatchd/internal/events"
+	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
@@ -106,6 +107,47 @@ func TestWithoutWorkersTheQueueSaysSo(t *testing.T) {
 	}
 	if why := f.show("b").Why; why.Behind != "a" || why.Text != "behind task a of the same job, which waits too" {
 		t.Errorf("b: %+v", why)
+	}
+}
+
+func TestOddKeysInTheBucketsHideNothing(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	f.ensure()
+	f.publish("web", "a")
+	f.publish("api", "b")
+	bucket := func(name string) jetstream.KeyValue {
+		kv, err := f.js.KeyValue(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kv
+	}
+	runs, leases := bucket(f.topology.Runs()), bucket(f.topology.Leases())
+	for _, deleted := range []struct {
+		bucket jetstream.KeyValue
+		key    string
+	}{{runs, "a"}, {leases, queue.TargetKey("web")}} {
+		if err := deleted.bucket.Delete(t.Context(), deleted.key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, odd := range []string{queue.TargetKey("api"), queue.WorkerKey("w9")} {
+		if _, err := leases.Put(t.Context(), odd, []byte("oops")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	view := f.queue(desk.QueueQuery{})
+	if view.Totals.Tasks != 2 || view.Totals.Running != 0 {
+		t.Errorf("totals %+v, want two tasks that wait", view.Totals)
+	}
+	if text := strings.Join(view.Warnings, "\n"); !strings.Contains(text, queue.TargetKey("api")) || !strings.Contains(text, queue.WorkerKey("w9")) {
+		t.Errorf("warnings %q, want the odd keys named", view.Warnings)
+	}
+	for _, id := range []string{"a", "b"} {
+		if got := f.show(id); got.State != desk.StateRunnable {
+			t.Errorf("%s is %s (%s), want runnable", id, got.State, got.Text)
+		}
 	}
 }
 
