@@ -58,7 +58,7 @@ chaos-short: ## the same in under a minute
 chaos-points: ## a worker is killed and stopped at its messages, one after the other (CHAOS=all for every one)
 	$(GO) test -tags $(TAGS) -count=1 -timeout 20m ./test/chaos/...
 
-model: ## all that a few faults can make of a model of the protocol (MODEL=all for more of them: an hour, 20 GB)
+model: ## all that a few faults can make of a model of the protocol (MODEL=all for more of them: 5 min, 10 GB)
 	$(GO) test -count=1 -timeout 3h ./test/model
 
 chaos-mutants: ## break the protocol on purpose, and see that the checker sees it

@@ -59,19 +59,14 @@ func TestThePromisesHoldWhateverHappens(t *testing.T) {
 	if os.Getenv("MODEL") != "all" {
 		return
 	}
-	// Millions of worlds, gigabytes and minutes each.
+	// Millions of worlds and minutes, and up to 10 GB.
 	check("a worker stalls, an attempt is handed back", workers(faults{stalls: 1, handBacks: 1}))
 	check("a worker stalls, a task is cancelled", workers(faults{stalls: 1, cancels: 1}))
 	check("a stall, a cancelled task behind an orphan", withOrphan(workers(faults{stalls: 1, cancels: 1})))
 	check("two stalls", workers(faults{stalls: 2}))
-	check("a stall, two deaths", workers(faults{stalls: 1, deaths: 2}))
-	check("a stall, a death, a deleted message", workers(faults{stalls: 1, deaths: 1, purges: 1}))
-	check("a stall, a lost answer", workers(faults{stalls: 1, strays: 1}))
-	check("a stall, a deleted message, a cancel, an attempt handed back", workers(faults{stalls: 1, purges: 1, cancels: 1, handBacks: 1}))
 	check("run-once: two stalls, a death", runOnce(faults{stalls: 2, deaths: 1}))
-	check("run-once: three stalls, a cancel", runOnce(faults{stalls: 3, cancels: 1}))
+	check("run-once: three stalls", runOnce(faults{stalls: 3}))
 	check("run-once: a stall, a lost answer, an attempt handed back", runOnce(faults{stalls: 1, strays: 1, handBacks: 1}))
-	check("run-once: two stalls, a lost answer", runOnce(faults{stalls: 2, strays: 1}))
 }
 
 // Each rule is there for something: without it a promise breaks.
