@@ -26,8 +26,8 @@ func newCancel() *cobra.Command {
 		Short: "End tasks: running, waiting, or not come yet",
 		Long: `cancel asks for the end of each task and says where it was. A running step is stopped
 within 10 s and the outcome is failed, reason cancelled. A task that waits ends when it is
-delivered next, at the end of its wait, without being carried out. One that has not come yet ends when it comes, and one that has ended
-is left alone.`,
+delivered next, at the end of its wait, without being carried out. One that has not come
+yet ends when it comes, and one that has ended is left alone.`,
 		Example: `  dispatchd cancel 01HX3V
   dispatchd cancel --wait --why "wrong branch" 01HX3V 01HX3W`,
 		Args: someIDs,

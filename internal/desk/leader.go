@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dispatchd/dispatchd/internal/queue"
 )
 
 // requestTimeout bounds one request: a node without a leader may never answer.
@@ -81,7 +83,7 @@ func (l leader) get(ctx context.Context, stream string, request getRequest) (*me
 			return nil, fmt.Errorf("read the headers of message %d of stream %s: %w", m.Sequence, stream, err)
 		}
 	}
-	if request.LastFor != "" && read.Header.Get("KV-Operation") != "" {
+	if request.LastFor != "" && queue.IsMarker(read.Header) {
 		return nil, nil // the marker of a key that somebody has deleted
 	}
 	return read, nil

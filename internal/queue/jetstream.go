@@ -126,11 +126,8 @@ func (d *delivery) Done(ctx context.Context) error {
 // isGone reports whether the queue does not hold the message any more: somebody
 // has deleted it, or the stream.
 func (d *delivery) isGone(ctx context.Context) bool {
-	stored, err := d.read(ctx)
-	if err != nil {
-		return errors.Is(err, jetstream.ErrMsgNotFound)
-	}
-	return stored.Subject != d.msg.Subject()
+	stands, err := d.stands(ctx)
+	return err == nil && !stands
 }
 
 // read returns what stands in the queue where the message stood.

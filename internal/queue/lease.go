@@ -62,7 +62,7 @@ func (e *takenError) Error() string { return "leased to task " + e.by.TaskID }
 
 // takeTries bounds how often a lease that was taken a moment ago, and is not to
 // be seen, is asked for again.
-const takeTries = 3
+const takeTries = 4
 
 // take makes the lease, or returns a *takenError.
 func (l *Leases) take(ctx context.Context, key string, to Grant) (*lease, error) {
@@ -72,31 +72,23 @@ func (l *Leases) take(ctx context.Context, key string, to Grant) (*lease, error)
 		return nil, err
 	}
 	made := &lease{leases: l, key: key, body: body}
+	expected := uint64(0)
 	for range takeTries {
-		err = made.write(ctx, 0)
+		err = made.write(ctx, expected)
 		if !isConflict(err) {
 			break
 		}
 		by, standing, readErr := l.read(ctx, key)
+		isGone := errors.Is(readErr, jetstream.ErrMsgNotFound)
 		switch {
-		case errors.Is(readErr, jetstream.ErrMsgNotFound) && standing == 0:
-			// It has just ended, or even the leader does not show it yet.
-			continue
-		case errors.Is(readErr, jetstream.ErrMsgNotFound):
-			if err = made.write(ctx, standing); isConflict(err) {
-				continue
-			}
-		case readErr != nil:
+		case readErr != nil && !isGone:
 			return nil, fmt.Errorf("read the lease %s: %w", key, readErr)
-		case by == to:
-			// A try of ours whose answer was lost.
-			if err = made.write(ctx, standing); isConflict(err) {
-				continue
-			}
-		default:
+		case !isGone && by != to:
 			return nil, &takenError{by: by, fence: standing}
 		}
-		break
+		// It has just ended, even the leader does not show it yet, or a try of ours
+		// stands whose answer was lost.
+		expected = standing
 	}
 	if err != nil {
 		return nil, fmt.Errorf("take the lease %s: %w", key, err)
@@ -115,7 +107,7 @@ func (l *Leases) read(ctx context.Context, key string) (Grant, uint64, error) {
 	if err != nil {
 		return Grant{}, 0, err
 	}
-	if msg.Header.Get("KV-Operation") != "" {
+	if IsMarker(msg.Header) {
 		return Grant{}, msg.Sequence, jetstream.ErrMsgNotFound
 	}
 	var grant Grant
@@ -135,7 +127,7 @@ type lease struct {
 	leases *Leases
 	key    string
 	body   []byte
-	// sequence is that of our last write: the fence.
+	// sequence is that of our last write.
 	sequence uint64
 	// fence is the sequence of the write that took the lease, last where it was taken
 	// again.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
@@ -31,6 +33,10 @@ func (t Topology) AllTasks() string { return t.subject("task", ">") }
 
 // KeySubject is where a key of a bucket stands; ">" is every key.
 func KeySubject(bucket, key string) string { return "$KV." + bucket + "." + key }
+
+// IsMarker reports whether a message of a bucket's stream is what a tool leaves of a
+// key that it has deleted. The header is that of the client libraries (ADR-8).
+func IsMarker(header nats.Header) bool { return header.Get("KV-Operation") != "" }
 
 // BucketStream is the stream behind a bucket.
 func BucketStream(bucket string) string { return "KV_" + bucket }

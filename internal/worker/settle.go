@@ -174,7 +174,7 @@ func (p *Pool) release(ctx context.Context, a *attempt, back handBack) {
 	before := a.claim.Run()
 	count := func(r *Run) { r.Attempts = before.Attempts - 1 }
 	if back.verdict == tryAgain {
-		delay = handBackDelay(a.claim.Run().Attempts)
+		delay = handBackDelay(before.Attempts)
 		count = func(r *Run) { r.HandedBack = before.HandedBack + 1 }
 	}
 	err := p.persist(ctx, a, "hand the task back", func(ctx context.Context) error {

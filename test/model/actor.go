@@ -206,10 +206,7 @@ func (w *world) claim(id actorID) []move {
 	case readRun:
 		return w.local(id, func(n *world, a *actor) { n.readClaim(a) })
 	case claimNext:
-		next := a.run
-		next.token, next.fence = a.token, max(a.run.fence, a.fence)
-		next.claims++
-		return w.ask(id, write{op: putRun, task: a.task, expected: a.revision, run: next}, saved(next, readEnded, readRun))
+		return w.ask(id, a.putRun(a.claimed()), saved(a.claimed(), readEnded, readRun))
 	case readEnded:
 		return w.local(id, func(n *world, a *actor) { n.readEnded(a) })
 	default:
@@ -236,11 +233,13 @@ func (w *world) readClaim(a *actor) {
 		a.at = begin
 	case standing.token == a.token:
 		// An earlier write of this claim.
-		a.run, a.revision, a.at = standing, standing.revision, readEnded
+		a.adoptRun(standing)
+		a.at = readEnded
 	case a.fence > 0 && standing.fence > a.fence:
 		a.at = passLease
 	default:
-		a.run, a.revision, a.at = standing, standing.revision, claimNext
+		a.adoptRun(standing)
+		a.at = claimNext
 	}
 }
 

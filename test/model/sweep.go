@@ -22,25 +22,25 @@ func (w *world) sweep(id actorID) []move {
 		return w.local(id, func(n *world, a *actor) {
 			a.at = giveUp
 			if n.isOrphan(a.task, a.seen) {
-				a.token, a.run, a.revision, a.at = n.tick(), n.runs[a.task], n.runs[a.task].revision, renewBefore
+				a.adoptRun(n.runs[a.task])
+				a.token, a.at = n.tick(), renewBefore
 			}
 		})
 	case renewBefore:
 		return w.renewAdopted(id, sweepClaim)
 	case sweepClaim:
-		next := a.run
-		next.token, next.fence = a.token, max(a.run.fence, a.fence)
-		next.claims++
-		return w.ask(id, a.putRun(next), saved(next, renewAfter, readSwept))
+		return w.ask(id, a.putRun(a.claimed()), saved(a.claimed(), renewAfter, readSwept))
 	case readSwept:
 		return w.local(id, func(n *world, a *actor) {
 			standing := n.runs[a.task]
 			a.at = giveUp
 			switch {
 			case standing.token == a.token:
-				a.run, a.revision, a.at = standing, standing.revision, renewAfter
+				a.adoptRun(standing)
+				a.at = renewAfter
 			case n.breach.has(sweepWhatWasWritten) && standing.revision != 0:
-				a.run, a.revision, a.at = standing, standing.revision, sweepClaim
+				a.adoptRun(standing)
+				a.at = sweepClaim
 			}
 		})
 	case renewAfter:

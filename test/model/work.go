@@ -200,10 +200,7 @@ func (a *actor) lose(id actorID, w *world) {
 	if w.breach.has(verbAfterLoss) {
 		w.serve(write{op: acknowledge, by: id, task: a.task})
 	}
-	a.rest()
-	if a.role == once {
-		a.at = over
-	}
+	a.finish()
 }
 
 // act makes the side effect, where the lease is ours by our own clock.
@@ -237,6 +234,14 @@ func (w *world) decide(id actorID) []move {
 		})...)
 	}
 	return moves
+}
+
+// claimed is the run as the actor's claim would write it.
+func (a *actor) claimed() run {
+	next := a.run
+	next.token, next.fence = a.token, max(a.run.fence, a.fence)
+	next.claims++
+	return next
 }
 
 func (a *actor) putRun(next run) write {
