@@ -82,6 +82,9 @@ func (w *watcher) lookAtTask(ctx context.Context, t *track, name string) {
 		}
 		t.events[name] = append(t.events[name], event)
 		w.out.event(t.alloc.ID, name, event)
+		if event.Type == api.TaskTerminated {
+			w.logs.ended = time.Now()
+		}
 	}
 	if !task.StartedAt.IsZero() {
 		w.logs.follow(ctx, t.alloc.ID, name)

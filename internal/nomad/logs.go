@@ -29,6 +29,11 @@ const (
 	tailLines = 50
 	// finishTimeout bounds the last look at the outputs.
 	finishTimeout = 3 * time.Second
+	// flushWait is how long after a task's end its output is held for complete.
+	// Nomad writes what it has collected to the file each 100 ms
+	// (bufferFlushDuration in client/logmon/logging of Nomad 1.6), and may
+	// report the end before that; a loaded node gets some more.
+	flushWait = 500 * time.Millisecond
 )
 
 // printer writes whole lines, so that the streams do not mix within one.
@@ -89,6 +94,8 @@ type followers struct {
 	streams map[streamKey]*stream
 	group   sync.WaitGroup
 	full    bool
+	// ended is when the newest end of a task was seen.
+	ended time.Time
 }
 
 func newFollowers(s *session, out *printer) *followers {
@@ -118,6 +125,7 @@ func (f *followers) follow(ctx context.Context, alloc, task string) {
 // Nomad reports it.
 func (f *followers) finish(ctx context.Context) {
 	f.group.Wait()
+	time.Sleep(time.Until(f.ended.Add(flushWait)))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
 	for _, st := range f.streams {

@@ -94,6 +94,11 @@ func (f *fake) setAllocs(job string, allocs ...*api.AllocationListStub) {
 	})
 }
 
+// setLog is what the file of an output, allocation/task/kind, holds from now on.
+func (f *fake) setLog(output, text string) {
+	f.change("", func(uint64) { f.logs[output] = text })
+}
+
 func running(restarts uint64, events ...*api.TaskEvent) *api.TaskState {
 	return &api.TaskState{State: "running", Restarts: restarts, StartedAt: time.Unix(1, 0), Events: events}
 }

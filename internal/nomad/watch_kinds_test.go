@@ -131,6 +131,23 @@ func TestWatchKindsWithoutDeployment(t *testing.T) {
 	}
 }
 
+// TestWatchShowsWhatNomadWritesAfterTheEnd reports the end of a batch before
+// its output is in the file, as Nomad does with what it has in its buffer.
+func TestWatchShowsWhatNomadWritesAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	reg := f.seed(webJob("batch", 1))
+	f.setLog("aaaaaaaa-1/web/stdout", "")
+	f.setAllocs("web", alloc(reg, "aaaaaaaa-1", "complete", nil, &api.TaskState{State: "dead", StartedAt: time.Unix(1, 0), Events: []*api.TaskEvent{exit("0")}}))
+	late := time.AfterFunc(200*time.Millisecond, func() { f.setLog("aaaaaaaa-1/web/stdout", "done\n") })
+	defer late.Stop()
+	_, rep, err := watch(t, f, nomad.Options{}, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, "stdout", rep.stdout(), "alloc aaaaaaaa web: done\n")
+}
+
 func TestWatchWaitsForWordOfTheDeployments(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
