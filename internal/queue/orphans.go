@@ -55,14 +55,14 @@ func (o *Orphanage) Lead(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// Orphans lists the open runs without a message and without a lease.
-func (o *Orphanage) Orphans(ctx context.Context) (map[string]uint64, error) {
+// Orphans looks for the open runs without a message.
+func (o *Orphanage) Orphans(ctx context.Context) (map[string]worker.Sighting, error) {
 	ids, err := o.openRuns(ctx)
 	if err != nil {
 		return nil, err
 	}
 	look := look{orphanage: o}
-	orphans := map[string]uint64{}
+	orphans := map[string]worker.Sighting{}
 	var unreadable []error
 	for _, id := range ids {
 		run, revision, err := o.runs.read(ctx, id)
@@ -76,16 +76,18 @@ func (o *Orphanage) Orphans(ctx context.Context) (map[string]uint64, error) {
 		if err != nil {
 			return nil, err
 		}
-		alive, err := look.isAlive(ctx, id, run)
-		if err == nil && !alive {
-			alive, err = o.isLeased(ctx, id, run)
-		}
+		queued, err := look.isQueued(ctx, run.Queue)
 		if err != nil {
 			return nil, err
 		}
-		if !alive {
-			orphans[id] = revision
+		if queued {
+			continue
 		}
+		sign, err := o.sign(ctx, id, run.Targets)
+		if err != nil {
+			return nil, err
+		}
+		orphans[id] = worker.Sighting{Revision: revision, Sign: sign}
 	}
 	return orphans, errors.Join(unreadable...)
 }
@@ -151,8 +153,12 @@ func (o *Orphanage) isStillAnOrphan(ctx context.Context, id string, revision uin
 		return err
 	}
 	look := look{orphanage: o}
-	alive, err := look.isAlive(ctx, id, run)
-	if err == nil && (alive || now != revision) {
+	queued, err := look.isQueued(ctx, run.Queue)
+	if err != nil {
+		return err
+	}
+	once, err := o.once(ctx, id)
+	if err == nil && (queued || once > 0 || now != revision) {
 		err = worker.ErrHeld
 	}
 	return err
@@ -223,22 +229,11 @@ type look struct {
 	messages jetstream.Stream
 }
 
-// isAlive reports whether the run has a message in the queue or a run-once that
-// is there for it: between two attempts that holds no lease.
-func (l *look) isAlive(ctx context.Context, id string, run worker.Run) (bool, error) {
-	if run.Queue != "" {
-		if queued, err := l.isQueued(ctx, run.Queue); queued || err != nil {
-			return queued, err
-		}
-	}
-	_, _, err := l.orphanage.leases.read(ctx, onceKey(id))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+// isQueued reports whether the run's message is in the queue; a run-once has none.
+func (l *look) isQueued(ctx context.Context, subject string) (bool, error) {
+	if subject == "" {
 		return false, nil
 	}
-	return true, err
-}
-
-func (l *look) isQueued(ctx context.Context, subject string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if l.messages == nil {
@@ -262,17 +257,34 @@ func (l *look) isQueued(ctx context.Context, subject string) (bool, error) {
 	return true, nil
 }
 
-// isLeased reports whether somebody holds the lease of one of the run's targets
-// for it.
-func (o *Orphanage) isLeased(ctx context.Context, id string, run worker.Run) (bool, error) {
-	for _, target := range run.Targets {
-		grant, _, err := o.leases.read(ctx, targetKey(target))
+// sign is the newest sign of life of whoever has the run: the lease of one of its
+// targets, or a run-once that is there for it. 0 where there is none.
+func (o *Orphanage) sign(ctx context.Context, id string, targets []string) (uint64, error) {
+	newest, err := o.once(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	for _, target := range targets {
+		grant, sequence, err := o.leases.read(ctx, targetKey(target))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
 		}
-		if err != nil || grant.TaskID == id {
-			return true, err
+		if err != nil {
+			return 0, err
+		}
+		if grant.TaskID == id {
+			newest = max(newest, sequence)
 		}
 	}
-	return false, nil
+	return newest, nil
+}
+
+// once is the sign of life of a run-once for its task: between two attempts it has
+// no lease. 0 where there is none.
+func (o *Orphanage) once(ctx context.Context, id string) (uint64, error) {
+	_, sequence, err := o.leases.read(ctx, onceKey(id))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	return sequence, err
 }

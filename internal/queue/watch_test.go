@@ -129,7 +129,7 @@ func TestARecordThatCannotBeReadKeepsNobodyElseFromBeingSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	orphans, err := queue.NewOrphanage(leasesOf(t, js, topology, "w1"), runs).Orphans(t.Context())
-	if len(orphans) != 1 || orphans["killed"] == 0 {
+	if len(orphans) != 1 || orphans["killed"].Revision == 0 {
 		t.Errorf("the orphans are %v, want the killed one", orphans)
 	}
 	if err == nil || !strings.Contains(err.Error(), "odd") {
@@ -224,7 +224,7 @@ func TestAQueueThatIsNotThereMakesNoOrphans(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), "DISPATCH_TASKS"); err != nil {
 		t.Fatal(err)
 	}
-	if orphans, err := queue.NewOrphanage(leases, runs).Orphans(t.Context()); err != nil || len(orphans) != 1 || orphans["once"] == 0 {
+	if orphans, err := queue.NewOrphanage(leases, runs).Orphans(t.Context()); err != nil || len(orphans) != 1 || orphans["once"].Revision == 0 {
 		t.Errorf("without a queue the orphans are %v, %v, want the run-once alone", orphans, err)
 	}
 }

@@ -139,7 +139,7 @@ func TestTheSweeperLeavesARunWhoseLeaseItHasLostSince(t *testing.T) {
 	w := newWorld()
 	w.runs["a"] = &worker.Run{Claims: 1, Attempts: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
 	w.lease = worker.ErrLeaseLost
-	sweeper := w.pool(t, succeed, nil).Sweeper(&orphans{world: w, lead: true, now: map[string]uint64{"a": 1}})
+	sweeper := w.pool(t, succeed, nil).Sweeper(&orphans{world: w, lead: true, now: map[string]worker.Sighting{"a": {Revision: 1}}})
 	if err := sweeper.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestTheSweeperEndsWhatItCanReadBesideWhatItCannot(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	w.runs["a"] = &worker.Run{Claims: 1, Attempts: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
-	home := &orphans{world: w, lead: true, now: map[string]uint64{"a": 1}, unreadable: errFake}
+	home := &orphans{world: w, lead: true, now: map[string]worker.Sighting{"a": {Revision: 1}}, unreadable: errFake}
 	sweeper := w.pool(t, succeed, nil).Sweeper(home)
 	for range 2 {
 		if err := sweeper.Sweep(t.Context()); !errors.Is(err, errFake) {
@@ -340,14 +340,14 @@ func TestWhatIsReachedIsKeptForTheNextAttempt(t *testing.T) {
 type orphans struct {
 	world *world
 	lead  bool
-	now   map[string]uint64
+	now   map[string]worker.Sighting
 	// away is what a look and Adopt return, unreadable what a look returns beside
 	// what it has found.
 	away, adopt, unreadable error
 }
 
 func (o *orphans) Lead(context.Context) (bool, error) { return o.lead, nil }
-func (o *orphans) Orphans(context.Context) (map[string]uint64, error) {
+func (o *orphans) Orphans(context.Context) (map[string]worker.Sighting, error) {
 	if o.away != nil {
 		return nil, o.away
 	}
@@ -368,25 +368,34 @@ func TestARunThatNobodyWillEndIsEndedByTheSweeper(t *testing.T) {
 	for name, c := range map[string]struct {
 		run  worker.Run
 		lead bool
-		now  []map[string]uint64
+		now  []map[string]worker.Sighting
 		want []string
 	}{
 		"by its will": {
 			worker.Run{Claims: 1, Attempts: 1, Will: will},
 			true,
-			[]map[string]uint64{{"a": 1}, {"a": 1}},
+			[]map[string]worker.Sighting{{"a": {Revision: 1}}, {"a": {Revision: 1}}},
 			[]string{"adopt a", "record outcome a", "terminal a", "announce a failed", "end log a", "delete run a", "release a"},
 		},
 		"by its outcome": {
 			worker.Run{Claims: 1, Attempts: 1, Will: will, Outcome: outcome},
 			true,
-			[]map[string]uint64{{"a": 1}, {"a": 1}},
+			[]map[string]worker.Sighting{{"a": {Revision: 1}}, {"a": {Revision: 1}}},
 			[]string{"adopt a", "record outcome a", "terminal a", "announce a succeeded", "end log a", "delete run a", "release a"},
 		},
-		"not at the first look":        {worker.Run{Claims: 1, Will: will}, true, []map[string]uint64{{"a": 1}}, nil},
-		"not where it was there again": {worker.Run{Claims: 1, Will: will}, true, []map[string]uint64{{"a": 1}, {}, {"a": 1}}, nil},
-		"not where somebody wrote it":  {worker.Run{Claims: 2, Will: will}, true, []map[string]uint64{{"a": 1}, {"a": 2}}, nil},
-		"not by two at once":           {worker.Run{Claims: 1, Will: will}, false, []map[string]uint64{{"a": 1}, {"a": 1}}, nil},
+		"not at the first look":        {worker.Run{Claims: 1, Will: will}, true, []map[string]worker.Sighting{{"a": {Revision: 1}}}, nil},
+		"not where it was there again": {worker.Run{Claims: 1, Will: will}, true, []map[string]worker.Sighting{{"a": {Revision: 1}}, {}, {"a": {Revision: 1}}}, nil},
+		"not where somebody wrote it":  {worker.Run{Claims: 2, Will: will}, true, []map[string]worker.Sighting{{"a": {Revision: 1}}, {"a": {Revision: 2}}}, nil},
+		"not while its sign stands":    {worker.Run{Claims: 1, Will: will}, true, []map[string]worker.Sighting{{"a": {1, 7}}, {"a": {1, 7}}, {"a": {1, 7}}}, nil},
+		"not at the look of a new one": {worker.Run{Claims: 1, Will: will}, true, []map[string]worker.Sighting{{"a": {1, 7}}, {"a": {1, 9}}, {"a": {1, 11}}}, nil},
+		"not where one has come back":  {worker.Run{Claims: 1, Will: will}, true, []map[string]worker.Sighting{{"a": {1, 0}}, {"a": {1, 9}}}, nil},
+		"once its sign has gone": {
+			worker.Run{Claims: 1, Attempts: 1, Will: will},
+			true,
+			[]map[string]worker.Sighting{{"a": {1, 7}}, {"a": {1, 0}}},
+			[]string{"adopt a", "record outcome a", "terminal a", "announce a failed", "end log a", "delete run a", "release a"},
+		},
+		"not by two at once": {worker.Run{Claims: 1, Will: will}, false, []map[string]worker.Sighting{{"a": {Revision: 1}}, {"a": {Revision: 1}}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -409,7 +418,7 @@ func TestALookThatFailedBeginsTheSweepAnew(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	w.runs["a"] = &worker.Run{Claims: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
-	home := &orphans{world: w, lead: true, now: map[string]uint64{"a": 1}}
+	home := &orphans{world: w, lead: true, now: map[string]worker.Sighting{"a": {Revision: 1}}}
 	sweeper := w.pool(t, succeed, nil).Sweeper(home)
 	for i, away := range []error{nil, errFake, nil} {
 		home.away = away
@@ -428,7 +437,7 @@ func TestNothingIsSweptInTheGraceAfterAReconnect(t *testing.T) {
 	w.runs["a"] = &worker.Run{Claims: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
 	back := time.Now()
 	pool := w.pool(t, succeed, func(o *worker.Options) { o.Reconnected = func() time.Time { return back } })
-	sweeper := pool.Sweeper(&orphans{world: w, lead: true, now: map[string]uint64{"a": 1}})
+	sweeper := pool.Sweeper(&orphans{world: w, lead: true, now: map[string]worker.Sighting{"a": {Revision: 1}}})
 	sweep := func() {
 		if err := sweeper.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
@@ -452,7 +461,7 @@ func TestARunWhoseWorkerHasComeBackIsLeftAlone(t *testing.T) {
 	for _, back := range []error{worker.ErrHeld, worker.ErrNoRun} {
 		w := newWorld()
 		w.runs["a"] = &worker.Run{Claims: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed}}
-		home := &orphans{world: w, lead: true, now: map[string]uint64{"a": 1}, adopt: back}
+		home := &orphans{world: w, lead: true, now: map[string]worker.Sighting{"a": {Revision: 1}}, adopt: back}
 		sweeper := w.pool(t, succeed, nil).Sweeper(home)
 		for range 2 {
 			if err := sweeper.Sweep(t.Context()); err != nil {

@@ -17,15 +17,23 @@ type Orphanage interface {
 	// Lead makes this worker one of those that sweep for a while; false where there
 	// are enough.
 	Lead(ctx context.Context) (bool, error)
-	// Orphans lists the open runs that have neither a message in the queue nor a
-	// lease now, with the revisions of their records. Beside an error they are those
-	// that could be read; nil where the look has failed.
-	Orphans(ctx context.Context) (map[string]uint64, error)
+	// Orphans looks for the open runs that have no message in the queue. Beside an
+	// error they are those that could be read; nil where the look has failed.
+	Orphans(ctx context.Context) (map[string]Sighting, error)
 	// Adopt takes the leases of a run's targets, but for those that another task
 	// has: whoever had them is then refused the next side effect. ErrHeld where
 	// somebody has the run again, or has written its record since; ErrNoRun where it
 	// has ended.
 	Adopt(ctx context.Context, id string, revision uint64) (Lease, error)
+}
+
+// Sighting is an open run without a message, as one look has found it.
+type Sighting struct {
+	// Revision is that of its record.
+	Revision uint64
+	// Sign is the number of the newest sign of life of whoever has the run, a lease or
+	// a run-once that is there for it; 0 where there is none any more.
+	Sign uint64
 }
 
 // Sweeper ends open runs that nobody else will.
@@ -36,17 +44,23 @@ type Sweeper struct {
 	log       *zap.Logger
 	// respect reports whether others may be on their way back.
 	respect func() bool
-	// seen are the orphans of the looks before, none of which has failed.
-	seen map[string]orphan
-	// least is how long a run must have been an orphan before it is ended.
+	// seen are the runs of the looks before, none of which has failed.
+	seen map[string]silence
+	// least is how long whoever has a run must have been silent before it is ended.
 	least time.Duration
 }
 
-// orphan is a run as it was seen: the revision of its record, and since when
-// nobody has it.
-type orphan struct {
-	revision uint64
-	since    time.Time
+// silence is since when nothing new was seen of a run: what was seen last, and when.
+type silence struct {
+	Sighting
+
+	since time.Time
+}
+
+// goesOn reports whether the run has been silent between the two looks. A sign
+// that is gone is no new one.
+func (s silence) goesOn(now Sighting) bool {
+	return now.Revision == s.Revision && (now.Sign == s.Sign || now.Sign == 0)
 }
 
 // Sweeper returns the pool's sweeper. Nothing happens before Run.
@@ -55,9 +69,11 @@ func (p *Pool) Sweeper(orphanage Orphanage) *Sweeper {
 }
 
 // Run sweeps until ctx ends. Whoever has a run and reaches NATS gives a sign of
-// life each beat. So a run must have been an orphan for longer than a beat, in
-// looks none of which has failed, before it is ended; and nothing counts in the
-// grace after a reconnect of ours, in which others come back, too.
+// life each beat. So nothing of a run must have been seen for longer than a beat,
+// in looks none of which has failed, and its signs must be gone, before it is
+// ended; and nothing counts in the grace after a reconnect of ours, in which
+// others come back, too. Where the looks have seen its last sign, the beats have
+// passed when the server drops that, and it is ended at once.
 func (s *Sweeper) Run(ctx context.Context, beat time.Duration) {
 	s.least = beat + beat/2
 	ticker := time.NewTicker(beat / 2)
@@ -80,7 +96,7 @@ func (s *Sweeper) Run(ctx context.Context, beat time.Duration) {
 	}
 }
 
-// Sweep looks once, and ends the orphans that have been seen for long enough.
+// Sweep looks once, and ends the runs of which nothing was seen for long enough.
 func (s *Sweeper) Sweep(ctx context.Context) error {
 	before := s.seen
 	s.seen = nil
@@ -93,17 +109,18 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		return err
 	}
 	failed := []error{err}
-	s.seen = map[string]orphan{}
-	for id, revision := range orphans {
-		known, again := before[id]
-		if !again || known.revision != revision {
-			known, again = orphan{revision: revision, since: time.Now()}, false
-		}
-		s.seen[id] = known
-		if !again || time.Since(known.since) < s.least {
+	s.seen = map[string]silence{}
+	for id, now := range orphans {
+		last, again := before[id]
+		if !again || !last.goesOn(now) {
+			s.seen[id] = silence{now, time.Now()}
 			continue
 		}
-		if err := s.end(ctx, id, revision); err != nil {
+		s.seen[id] = silence{now, last.since}
+		if now.Sign > 0 || time.Since(last.since) < s.least {
+			continue
+		}
+		if err := s.end(ctx, id, now.Revision); err != nil {
 			failed = append(failed, fmt.Errorf("end the run of %s: %w", id, err))
 		}
 	}

@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,7 +20,7 @@ func TestTheSweeperLooksMoreOftenThanItsLeaseEnds(t *testing.T) {
 		w := newWorld()
 		w.runs["a"] = &worker.Run{Claims: 1, Attempts: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed, Reason: tasks.ReasonWorkerLost}}
 		began := time.Now()
-		home := &timedOrphans{orphans: orphans{world: w, now: map[string]uint64{"a": 1}}, lease: lease}
+		home := &timedOrphans{orphans: orphans{world: w, now: map[string]worker.Sighting{"a": {Revision: 1}}}, lease: lease}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var running sync.WaitGroup
@@ -40,6 +41,33 @@ func TestTheSweeperLooksMoreOftenThanItsLeaseEnds(t *testing.T) {
 	})
 }
 
+// A killed run-once is ended soon after its lease, not one and a half beats later.
+func TestASilenceCountsFromTheLastSign(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const beat, lease = 8 * time.Second, 25 * time.Second
+		w := newWorld()
+		w.runs["a"] = &worker.Run{Claims: 1, Attempts: 1, Will: &worker.Settlement{TaskID: "a", Status: worker.StatusFailed, Reason: tasks.ReasonWorkerLost}}
+		home := &timedOrphans{orphans: orphans{world: w, now: map[string]worker.Sighting{"a": {Revision: 1, Sign: 7}}}, lease: lease, gone: time.Now().Add(lease)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var running sync.WaitGroup
+		sweeper := w.pool(t, succeed, nil).Sweeper(home)
+		running.Go(func() { sweeper.Run(ctx, beat) })
+		time.Sleep(lease - time.Nanosecond)
+		synctest.Wait()
+		if got := w.seen(); len(got) != 0 {
+			t.Errorf("while the lease stands: %v, want nothing", got)
+		}
+		time.Sleep(beat / 2)
+		synctest.Wait()
+		if _, ended := w.terminal["a"]; !ended {
+			t.Error("the run is not ended at the first look after its lease")
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
 // timedOrphans notices where the sweeper's lease would have ended between two looks.
 type timedOrphans struct {
 	orphans
@@ -47,6 +75,20 @@ type timedOrphans struct {
 	lease  time.Duration
 	last   time.Time
 	lapsed bool
+	// gone is when the runs' signs end; never where it is zero.
+	gone time.Time
+}
+
+func (o *timedOrphans) Orphans(ctx context.Context) (map[string]worker.Sighting, error) {
+	seen, err := o.orphans.Orphans(ctx)
+	seen = maps.Clone(seen)
+	for id, sighting := range seen {
+		if !o.gone.IsZero() && !time.Now().Before(o.gone) {
+			sighting.Sign = 0
+		}
+		seen[id] = sighting
+	}
+	return seen, err
 }
 
 func (o *timedOrphans) Lead(context.Context) (bool, error) {

@@ -8,10 +8,11 @@
 // rules suffice, the tests in test/chaos whether the code follows them.
 //
 // What is left out: more than one job, and tasks of several; the heartbeat, which
-// renews what a step renews here; attempts, deadlines and who gives up after how many
-// tries; a deleted bucket; what a backend's stream forgets; and time, so that every wait that is there for comfort (the beat for
-// which an orphan is watched, the grace after a reconnect) may be as short as you
-// like here. One assumption about time is left: whoever looks at its own clock and
-// then makes a side effect does not stall between the two for longer than the
-// margin of its lease (docs/guarantees.md says what protects that window).
+// renews what a step renews here; attempts, deadlines and who gives up after how
+// many tries; a deleted bucket; what a backend's stream forgets; and time, so
+// that every wait that is there for comfort (the beats for which nothing of a run
+// was seen, the grace after a reconnect) may be as short as you like here. One
+// assumption about time is left: whoever looks at its own clock and then makes a
+// side effect does not stall between the two for longer than the margin of its
+// lease (docs/guarantees.md says what protects that window).
 package model

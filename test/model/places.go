@@ -60,10 +60,9 @@ const (
 
 	// worker.Sweeper, queue.Orphanage.
 	look
-	lookAgain
 	adopt
 	readAdopted
-	lookOnceMore
+	lookAgain
 	renewBefore
 	sweepClaim
 	readSwept
@@ -115,10 +114,9 @@ var placeNames = [...]string{
 	release:            "gives the lease up",
 	passAcknowledged:   "gives up a task that had ended",
 	look:               "sees an orphan",
-	lookAgain:          "sees it again",
 	adopt:              "takes its lease",
 	readAdopted:        "reads who has its lease",
-	lookOnceMore:       "sees it once more",
+	lookAgain:          "sees it again",
 	renewBefore:        "renews its lease before the claim",
 	sweepClaim:         "claims it",
 	readSwept:          "reads it, after a refusal of that",

@@ -6,19 +6,11 @@ func (w *world) sweep(id actorID) []move {
 	switch a.at {
 	case look:
 		return w.look(id)
-	case lookAgain:
-		return w.local(id, func(n *world, a *actor) {
-			if !n.isOrphan(a.task, a.seen) || n.isLeased(a.task) {
-				a.rest()
-				return
-			}
-			a.at = adopt
-		})
 	case adopt:
-		return w.ask(id, a.putLease(id, a.lease), taken(lookOnceMore, readAdopted))
+		return w.ask(id, a.putLease(id, a.lease), taken(lookAgain, readAdopted))
 	case readAdopted:
 		return w.local(id, func(n *world, a *actor) { n.readAdopted(id, a) })
-	case lookOnceMore:
+	case lookAgain:
 		return w.local(id, func(n *world, a *actor) {
 			a.at = giveUp
 			if n.isOrphan(a.task, a.seen) {
@@ -62,7 +54,7 @@ func (w *world) look(id actorID) []move {
 			continue
 		}
 		moves = append(moves, w.local(id, func(n *world, a *actor) {
-			a.task, a.seen, a.at = task, revision, lookAgain
+			a.task, a.seen, a.at = task, revision, adopt
 		})...)
 	}
 	return moves
@@ -82,7 +74,7 @@ func (w *world) readAdopted(id actorID, a *actor) {
 	case w.lease.sequence == 0 || w.granted(id, a.task):
 		a.lease, a.at = w.lease.sequence, adopt
 	case w.lease.task != a.task:
-		a.lease, a.fence, a.at = 0, 0, lookOnceMore
+		a.lease, a.fence, a.at = 0, 0, lookAgain
 	default:
 		a.rest()
 	}
