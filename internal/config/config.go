@@ -58,7 +58,7 @@ func (n NATS) SubjectPrefix() string {
 
 // Worker is how tasks are run.
 type Worker struct {
-	ID           string        `envconfig:"DISPATCHD_WORKER_ID" shown:"host name and a random part" desc:"name of this worker in claims, leases and logs; no two that run may share one"`
+	ID           string        `envconfig:"DISPATCHD_WORKER_ID" shown:"host name and a random part" desc:"name of this worker in claims, leases and logs; no two that run may share one, and each warns of the other"`
 	Slots        int           `envconfig:"DISPATCHD_SLOTS" default:"4" desc:"how many tasks run at a time"`
 	TaskTimeout  time.Duration `envconfig:"DISPATCHD_TASK_TIMEOUT" default:"15m" desc:"how long one task may take from its first start, retries included"`
 	DrainTimeout time.Duration `envconfig:"DISPATCHD_DRAIN_TIMEOUT" default:"25s" desc:"how long running tasks may go on after SIGTERM before they are handed back; keep it below Nomad's kill_timeout"`

@@ -19,11 +19,11 @@ type QueueView struct {
 	Oldest *Row `json:"oldest,omitempty"`
 	// Jobs are the jobs with tasks in the queue, the one with the oldest first
 	// task first; MoreJobs counts those that are not listed.
-	Jobs     []JobRow `json:"jobs,omitempty"`
+	Jobs     []JobRow `json:"jobs,omitzero"`
 	MoreJobs int      `json:"more_jobs,omitempty"`
 	// Tasks are those of one job, where one was asked for, the oldest first;
 	// MoreTasks counts those that are not listed.
-	Tasks     []Row `json:"tasks,omitempty"`
+	Tasks     []Row `json:"tasks,omitzero"`
 	MoreTasks int   `json:"more_tasks,omitempty"`
 	// Warnings are sentences about what an operator should look at.
 	Warnings []string `json:"warnings,omitempty"`
@@ -71,7 +71,7 @@ func (d *Desk) Queue(ctx context.Context, q QueueQuery) (QueueView, error) {
 	if err != nil {
 		return view, err
 	}
-	view.Totals, view.Capacity, view.Warnings = s.totals(), capacityOf(s.live, s.grants), s.warnings()
+	view.Totals, view.Capacity, view.Warnings = s.totals(), s.capacity(), s.warnings()
 	if q.Job != "" {
 		err = d.jobRows(ctx, s, q, &view)
 	} else {
@@ -97,6 +97,7 @@ func (d *Desk) allRows(ctx context.Context, s *snapshot, q QueueQuery, view *Que
 		chosen = d.choose(s, lines, oldest, q.Limit)
 	}
 	rows := make([]*JobRow, len(chosen))
+	view.Jobs = []JobRow{}
 	err := each(ctx, len(chosen), func(ctx context.Context, i int) (err error) {
 		rows[i], err = d.jobRow(ctx, s, chosen[i])
 		return err
@@ -158,7 +159,7 @@ func (d *Desk) row(ctx context.Context, s *snapshot, m *message, first string) (
 	if !ok {
 		job = m.Subject
 	}
-	why, err := d.why(ctx, s, place{line: s.at(job), first: cmp.Or(first, id), id: id, sequence: m.Sequence})
+	why, err := d.why(ctx, s, place{line: s.at(job), first: cmp.Or(first, id), id: id, sequence: m.Sequence, kind: tasks.Kind(kind)})
 	return Row{TaskID: id, Task: kind, Job: job, Queued: m.Time, Why: why, sequence: m.Sequence}, err
 }
 

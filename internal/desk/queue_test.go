@@ -1,6 +1,7 @@
 package desk_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -177,10 +178,73 @@ func TestAKilledWorkersTaskIsNotTakenForOneThatRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	view := f.show("a")
+	if view.Text != "was with worker w1, which has died or lost it; it is delivered again once a worker lives: start `dispatchd run`" {
+		t.Errorf("without the lease: %q, want that no worker lives", view.Text)
+	}
 	if view.State != desk.StateRetry || view.Cause != desk.CauseWorkerLost || view.Run.WorkerLives || view.Run.Attempts != 1 {
 		t.Errorf("without the lease: %+v %+v, want that its worker is lost", view.Why, view.Run)
 	}
 	stop()
+}
+
+func TestWhereNothingCanBeToldTheTasksSaySo(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	gate := make(chan struct{})
+	f.work("w1", 2, map[string]step{"a": func(context.Context, tasks.Task, tasks.Attempt, tasks.Reporter) (tasks.Result, error) {
+		<-gate
+		return tasks.Result{}, nil
+	}})
+	f.publish("web", "a")
+	f.claimed("a")
+	if err := f.js.DeleteStream(t.Context(), "DEPLOYMENTS"); err != nil {
+		t.Fatal(err)
+	}
+	close(gate)
+	f.publish("api", "b")
+	f.publish("api", "c")
+	for id, state := range map[string]desk.State{"a": desk.StateEnding, "b": desk.StateRunnable, "c": desk.StateBlocked} {
+		f.eventually(id+" says why it waits", func() bool {
+			why := f.show(id).Why
+			return why.State == state && strings.Contains(why.Text, "no stream covers "+prefix+".deployment.status.changed, ")
+		})
+	}
+	causes := map[string]desk.Cause{}
+	for _, row := range f.queue(desk.QueueQuery{}).Jobs {
+		causes[row.First.TaskID] = row.First.Why.Cause
+	}
+	if causes["b"] != desk.CauseNoStream {
+		t.Errorf("the causes in the queue are %v, want no_stream for b", causes)
+	}
+	if _, err := f.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "DEPLOYMENTS", Subjects: []string{prefix + ".deployment.>", prefix + ".job.destroyed"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		f.until(id, desk.StateEnded)
+	}
+}
+
+func TestWithoutAnyWorkerNothingIsPromisedWithinAMinute(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	stop := f.work("w1", 2, map[string]step{"retry": failing(tasks.ReasonNomadDown, "no leader"), "hung": hang(tasks.StageBuild)})
+	f.publish("web", "hung")
+	f.publish("api", "retry")
+	f.until("retry", desk.StateRetry)
+	f.claimed("hung")
+	stop()
+	for id, want := range map[string]desk.Cause{"retry": desk.CauseHandedBack, "hung": desk.CauseHandedBack} {
+		view := f.show(id)
+		if view.Cause != want || !strings.Contains(view.Text, "no worker lives") || strings.Contains(view.Text, "within a minute") {
+			t.Errorf("%s: %+v, want that no worker lives to take it", id, view.Why)
+		}
+		if view.Since == nil || !view.Since.After(*view.Queued) {
+			t.Errorf("%s: since %v, want when it came back", id, view.Since)
+		}
+	}
+	if view := f.queue(desk.QueueQuery{Job: "api"}); view.Jobs != nil || len(view.Tasks) != 1 {
+		t.Errorf("of one job: %+v, want its task alone", view)
+	}
 }
 
 // TestFiftyThousandTasksCostFewRequests counts what a look costs, since time on a

@@ -33,6 +33,9 @@ type Requeued struct {
 	// Before is true where the request had been made a moment ago and only the
 	// letter was left; TaskID and Subject are empty then.
 	Before bool `json:"before,omitempty"`
+	// Unlinked is why the run events that link the two ids are missing; empty where
+	// they are not. The request names the old id all the same.
+	Unlinked string `json:"unlinked,omitempty"`
 }
 
 // Requeue publishes the letter's task as a new request with a new id, and then
@@ -54,9 +57,17 @@ func (d *Desk) Requeue(ctx context.Context, r Requeue) (Requeued, error) {
 	if err := d.Drop(ctx, r.Letter); err != nil {
 		return made, fmt.Errorf("the task was requeued as %s, but its letter stays: drop it: %w", made.TaskID, err)
 	}
-	if !made.Before {
-		d.note(ctx, events.RunEvent{TaskID: r.Letter.ID, Event: events.EventRequeued, RequeuedAs: made.TaskID})
-		d.note(ctx, events.RunEvent{TaskID: made.TaskID, Kind: task.Kind, Event: events.EventRequeued, RequeuedFrom: r.Letter.ID})
+	if made.Before {
+		return made, nil
+	}
+	for _, link := range []events.RunEvent{
+		{TaskID: r.Letter.ID, Event: events.EventRequeued, RequeuedAs: made.TaskID},
+		{TaskID: made.TaskID, Kind: task.Kind, Event: events.EventRequeued, RequeuedFrom: r.Letter.ID},
+	} {
+		if err := d.note(ctx, link); err != nil {
+			made.Unlinked = err.Error()
+			break
+		}
 	}
 	return made, nil
 }
@@ -156,11 +167,16 @@ func isLetters(name string) bool {
 }
 
 // note publishes a run event. It informs: a lost one changes nothing.
-func (d *Desk) note(ctx context.Context, e events.RunEvent) {
+func (d *Desk) note(ctx context.Context, e events.RunEvent) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	e.At = events.Stamp(time.Now())
-	if body, err := json.Marshal(e); err == nil {
-		_, _ = d.js.Publish(ctx, d.subjects.Event(e.TaskID, e.Event), body)
+	body, err := json.Marshal(e)
+	if err == nil {
+		_, err = d.js.Publish(ctx, d.subjects.Event(e.TaskID, e.Event), body)
 	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return err
 }

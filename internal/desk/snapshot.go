@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/dispatchd/dispatchd/internal/queue"
+	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
 // snapshot is what stands in the queue and who has it, by names alone: two
@@ -18,6 +19,9 @@ type snapshot struct {
 	// delivered is the highest sequence that was ever handed to a worker.
 	delivered uint64
 	state     state
+	// uncovered names the subjects of a kind of task that no stream covers; it asks
+	// the server once, and only where somebody wants to know.
+	uncovered func(tasks.Kind) string
 }
 
 // line is the queue of one job.
@@ -37,7 +41,7 @@ type line struct {
 // look takes a snapshot. Its parts are read one after the other: a task that
 // moves meanwhile may be seen at either place.
 func (d *Desk) look(ctx context.Context) (*snapshot, error) {
-	s := &snapshot{jobs: map[string]*line{}, runs: map[string]bool{}}
+	s := &snapshot{jobs: map[string]*line{}, runs: map[string]bool{}, uncovered: d.uncovered(ctx)}
 	var err error
 	if s.state, err = d.leader.state(ctx, d.topology.Tasks(), d.topology.AllTasks()); err != nil {
 		return nil, err

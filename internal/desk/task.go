@@ -43,6 +43,8 @@ type TaskView struct {
 
 	deploymentID string
 	subject      string
+	// touched is when the run's record was written last.
+	touched *time.Time
 }
 
 // Known reports whether anything at all stands under the id.

@@ -44,6 +44,9 @@ const (
 	CauseRedelivery Cause = "redelivery"
 	// CauseHandedBack: an attempt has failed, or its worker was stopped; Until says when the next begins.
 	CauseHandedBack Cause = "handed_back"
+	// CauseNoStream: no stream keeps the backend's events, so that nothing could be
+	// told of the task.
+	CauseNoStream Cause = "no_stream"
 	// CauseWorkerLost: its worker has died or lost it, and it is delivered again.
 	CauseWorkerLost Cause = "worker_lost"
 )
@@ -72,6 +75,7 @@ type place struct {
 	first    string
 	id       string
 	sequence uint64
+	kind     tasks.Kind
 }
 
 // why says why the task of a message is where it is.
@@ -84,10 +88,23 @@ func (d *Desk) why(ctx context.Context, s *snapshot, p place) (Why, error) {
 	case p.first != p.id && p.first != "":
 		return d.behindFirst(ctx, s, p)
 	case p.id != "" && s.runs[p.id]:
-		return d.retry(ctx, p.id)
+		why, err := d.retry(ctx, s, p.id)
+		return s.untold(why, p.kind), err
 	default:
-		return s.waiting(p), nil
+		return s.untold(s.waiting(p), p.kind), nil
 	}
+}
+
+// untold says of a task that workers could take by now that they don't, where
+// nothing could be told of it.
+func (s *snapshot) untold(why Why, kind tasks.Kind) Why {
+	if why.Cause == CauseNoWorker || why.Cause == CauseNoFreeSlot {
+		return why
+	}
+	if missing := s.uncovered(kind); missing != "" {
+		why.Cause, why.Text = CauseNoStream, "no stream covers "+missing+": it is not carried out before the backend's stream is there again"
+	}
+	return why
 }
 
 func (d *Desk) running(ctx context.Context, s *snapshot, g grant) (Why, error) {
@@ -101,7 +118,7 @@ func (d *Desk) running(ctx context.Context, s *snapshot, g grant) (Why, error) {
 		why.Text += ", stage " + string(stage.Stage)
 	}
 	if !s.lives(g.Worker) {
-		why.Text += "; the worker gives no sign of life: if it is dead, the task is delivered again within a minute"
+		why.Text += "; the worker gives no sign of life: if it is dead, the task " + s.afterDeath(g.Sequence > 0)
 	}
 	return why, nil
 }
@@ -115,10 +132,12 @@ func (d *Desk) behindHolder(ctx context.Context, s *snapshot, g grant) (Why, err
 }
 
 func (d *Desk) behindFirst(ctx context.Context, s *snapshot, p place) (Why, error) {
-	front, err := d.why(ctx, s, place{line: p.line, first: p.first, id: p.first, sequence: 0})
+	front, err := d.why(ctx, s, place{line: p.line, first: p.first, id: p.first, sequence: 0, kind: p.kind})
 	text := "which waits too"
 	if front.Cause == CauseHandedBack || front.Cause == CauseWorkerLost {
-		text = "which waits too: it " + front.Text
+		text += ": it " + front.Text
+	} else if front.Cause == CauseNoStream {
+		text += ": " + front.Text
 	}
 	return Why{
 		State: StateBlocked, Cause: CauseBehind, Behind: p.first, Until: front.Until, Reason: front.Reason, Message: front.Message,
@@ -129,7 +148,7 @@ func (d *Desk) behindFirst(ctx context.Context, s *snapshot, p place) (Why, erro
 // waiting says what the first task of a job waits for.
 func (s *snapshot) waiting(p place) Why {
 	why := Why{State: StateRunnable}
-	room := capacityOf(s.live, s.grants)
+	room := s.capacity()
 	switch {
 	case room.Workers == 0:
 		why.Cause, why.Text = CauseNoWorker, "no worker lives: start `dispatchd run`"
@@ -147,7 +166,7 @@ func (s *snapshot) waiting(p place) Why {
 }
 
 // retry says when a task whose run is open and that nobody has comes again.
-func (d *Desk) retry(ctx context.Context, id string) (Why, error) {
+func (d *Desk) retry(ctx context.Context, s *snapshot, id string) (Why, error) {
 	record, err := d.leader.last(ctx, queue.BucketStream(d.topology.Runs()), queue.KeySubject(d.topology.Runs(), id))
 	if err != nil {
 		return Why{}, err
@@ -160,10 +179,27 @@ func (d *Desk) retry(ctx context.Context, id string) (Why, error) {
 	// again by the next claim: a newer record says that another attempt began.
 	if back == nil || back.stored.Before(record.Time) {
 		run, err := queue.DecodeRun(record.Data)
-		text := fmt.Sprintf("was with worker %s, which has died or lost it; it is delivered again within a minute", run.Worker)
+		text := fmt.Sprintf("was with worker %s, which has died or lost it; it %s", run.Worker, s.afterDeath(true))
 		return Why{State: StateRetry, Cause: CauseWorkerLost, Worker: run.Worker, Text: text}, err
 	}
-	return handedBack(*back), nil
+	why := handedBack(*back)
+	if s.capacity().Workers == 0 {
+		why.Text += "; no worker lives to take it then: start `dispatchd run`"
+	}
+	return why, nil
+}
+
+// afterDeath says what comes of a task whose worker is lost: one of the queue goes
+// to another worker, one that has no message is ended by any.
+func (s *snapshot) afterDeath(isQueued bool) string {
+	what, living := "is delivered again", s.capacity().Workers > 0
+	if !isQueued {
+		what, living = "is ended by the sweeper", len(s.live) > 0
+	}
+	if !living {
+		return what + " once a worker lives: start `dispatchd run`"
+	}
+	return what + " within a minute"
 }
 
 func handedBack(back storedEvent) Why {

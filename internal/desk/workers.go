@@ -159,15 +159,15 @@ type Capacity struct {
 	Free int `json:"free"`
 }
 
-// capacityOf counts slots. A worker says how many are busy with each sign of
+// capacity counts slots. A worker says how many are busy with each sign of
 // life; the leases that it holds are newer.
-func capacityOf(live []Worker, grants []grant) Capacity {
+func (h hands) capacity() Capacity {
 	var c Capacity
-	for _, w := range live {
+	for _, w := range h.live {
 		if w.Once {
 			continue
 		}
-		busy := min(max(w.Busy, heldBy(w.ID, grants)), w.Slots)
+		busy := min(max(w.Busy, h.heldBy(w.ID)), w.Slots)
 		c.Workers++
 		c.Slots += w.Slots
 		c.Busy += busy
@@ -178,9 +178,9 @@ func capacityOf(live []Worker, grants []grant) Capacity {
 	return c
 }
 
-func heldBy(worker string, grants []grant) int {
+func (h hands) heldBy(worker string) int {
 	n := 0
-	for _, g := range grants {
+	for _, g := range h.grants {
 		if g.Worker == worker {
 			n++
 		}

@@ -1,5 +1,7 @@
 package events
 
+import "github.com/dispatchd/dispatchd/internal/tasks"
+
 // Subjects builds every subject of this package. Ids are tokens by the time
 // they get here.
 type Subjects struct {
@@ -31,6 +33,14 @@ const (
 // Legacy lists the subjects that a backend's stream must cover.
 func (s Subjects) Legacy() []string {
 	return []string{s.legacy(kindChanged), s.legacy(kindSucceeded), s.legacy(kindFailed), s.legacy(kindDestroyed)}
+}
+
+// LegacyOf lists those on which a task of the kind is told of.
+func (s Subjects) LegacyOf(kind tasks.Kind) []string {
+	if kind == tasks.KindDestroyJobPack {
+		return []string{s.legacy(kindDestroyed)}
+	}
+	return []string{s.legacy(kindChanged), s.legacy(kindSucceeded), s.legacy(kindFailed)}
 }
 
 func (s Subjects) legacy(kind string) string { return s.prefix + kind }

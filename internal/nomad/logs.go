@@ -125,8 +125,9 @@ func (f *followers) follow(ctx context.Context, alloc, task string) {
 // Nomad reports it.
 func (f *followers) finish(ctx context.Context) {
 	f.group.Wait()
-	time.Sleep(time.Until(f.ended.Add(flushWait)))
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	ctx = context.WithoutCancel(ctx)
+	pause(ctx, time.Until(f.ended.Add(flushWait)))
+	ctx, cancel := context.WithTimeout(ctx, finishTimeout)
 	defer cancel()
 	for _, st := range f.streams {
 		st.rest(ctx)

@@ -22,6 +22,8 @@ type Leases struct {
 	stream   jetstream.Stream
 	topology Topology
 	worker   string
+	// instance tells two processes apart that somebody gave one worker's name.
+	instance string
 	// lasts is how long a lease is ours for certain, by our own clock.
 	lasts time.Duration
 }
@@ -35,7 +37,7 @@ func NewLeases(ctx context.Context, js jetstream.JetStream, t Topology, workerID
 		return nil, fmt.Errorf("read bucket %s: %w", t.Leases(), err)
 	}
 	lasts := t.Pace.withDefaults().LeaseTTL - t.Pace.margin()
-	return &Leases{js: js, stream: stream, topology: t, worker: workerID, lasts: lasts}, nil
+	return &Leases{js: js, stream: stream, topology: t, worker: workerID, instance: tasks.NewID(), lasts: lasts}, nil
 }
 
 // Beat is the time between two renewals, a third of what a lease lasts.
@@ -45,6 +47,8 @@ func (l *Leases) Beat() time.Duration { return l.topology.Pace.Beat() }
 type Grant struct {
 	TaskID string `json:"task_id"`
 	Worker string `json:"worker"`
+	// Instance is the worker's process.
+	Instance string `json:"instance,omitempty"`
 	// Sequence is that of the task's message in the queue; 0 where it has none.
 	Sequence uint64 `json:"sequence,omitempty"`
 	// Sweeper is true where the task is about to be ended by who has found it
@@ -66,7 +70,7 @@ const takeTries = 4
 
 // take makes the lease, or returns a *takenError.
 func (l *Leases) take(ctx context.Context, key string, to Grant) (*lease, error) {
-	to.Worker = l.worker
+	to.Worker, to.Instance = l.worker, l.instance
 	body, err := json.Marshal(to)
 	if err != nil {
 		return nil, err

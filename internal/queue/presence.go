@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"github.com/dispatchd/dispatchd/internal/tasks"
@@ -39,6 +40,8 @@ type Presence struct {
 	// info is asked before each sign of life.
 	info func() WorkerInfo
 	log  *zap.Logger
+	// warned is true once somebody else was seen under our name.
+	warned bool
 }
 
 // NewPresence returns a presence. Nothing is said before Run.
@@ -67,7 +70,7 @@ func (p *Presence) Run(ctx context.Context) {
 	}
 }
 
-// say writes the sign whatever stood before: the name is ours alone.
+// say writes the sign whatever stood before: the name should be ours alone.
 func (p *Presence) say(ctx context.Context, sign *lease) error {
 	body, err := json.Marshal(p.info())
 	if err != nil {
@@ -75,10 +78,37 @@ func (p *Presence) say(ctx context.Context, sign *lease) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	ack, err := p.leases.js.Publish(ctx, p.leases.subject(sign.key), body)
+	subject := p.leases.subject(sign.key)
+	var ack *jetstream.PubAck
+	if sign.sequence > 0 {
+		ack, err = p.leases.js.Publish(ctx, subject, body, jetstream.WithExpectLastSequencePerSubject(sign.sequence))
+		if isConflict(err) {
+			p.suspect(ctx, subject)
+		}
+	}
+	if sign.sequence == 0 || isConflict(err) {
+		ack, err = p.leases.js.Publish(ctx, subject, body)
+	}
 	if err != nil {
 		return err
 	}
 	sign.sequence = ack.Sequence
 	return nil
+}
+
+// suspect looks whether somebody else gives signs of life under our name, and says
+// so once. A sign of ours that was dropped, or whose answer was lost, is none.
+func (p *Presence) suspect(ctx context.Context, subject string) {
+	msg, err := p.leases.stream.GetLastMsgForSubject(ctx, subject)
+	if err != nil || p.warned {
+		return
+	}
+	var other WorkerInfo
+	own := p.info()
+	if json.Unmarshal(msg.Data, &other) != nil || other.ID != own.ID || other.Started.Equal(own.Started) {
+		return
+	}
+	p.warned = true
+	p.log.Warn("another process works under the name of this worker: give each its own DISPATCHD_WORKER_ID",
+		zap.String("worker", own.ID), zap.String("other_host", other.Host), zap.Time("other_started", other.Started))
 }

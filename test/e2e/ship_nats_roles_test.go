@@ -15,6 +15,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dispatchd/dispatchd/internal/queue"
+	"github.com/dispatchd/dispatchd/internal/tasks"
+	"github.com/dispatchd/dispatchd/internal/worker"
 )
 
 // work is everything that a worker does on NATS: it starts, ends tasks well and
@@ -152,9 +156,7 @@ func (b *busUnderRights) connect(inbox string) (*nats.Conn, jetstream.JetStream)
 		b.t.Fatal(err)
 	}
 	nc, err := nats.Connect(b.server.ClientURL(), key, nats.CustomInboxPrefix(inbox), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.heard.WriteString(err.Error() + "\n")
+		b.hear(err.Error())
 	}))
 	if err != nil {
 		b.t.Fatal(err)
@@ -165,6 +167,13 @@ func (b *busUnderRights) connect(inbox string) (*nats.Conn, jetstream.JetStream)
 		b.t.Fatal(err)
 	}
 	return nc, js
+}
+
+// hear keeps what was said of a refusal.
+func (b *busUnderRights) hear(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.heard.WriteString(text + "\n")
 }
 
 // publishAsBackend puts a task into the queue and cancels it.
@@ -219,4 +228,65 @@ func (b *busUnderRights) submit() {
 	}
 	b.put("dispatch.done."+k.id, []byte(`{"status":"succeeded"}`))
 	b.until("submit ends", func() bool { return !p.running() })
+}
+
+// operate runs every command of an operator's, on two dead letters and a task that
+// waits and has a log.
+func (b *busUnderRights) operate() {
+	away, dropped, waiting := noop("away"), noop("dropped"), noop("waiting")
+	for _, k := range []task{away, dropped} {
+		b.put(k.subject(), k.body(b.t))
+		b.discard(k)
+	}
+	b.put(waiting.subject(), waiting.body(b.t))
+	b.put("build.log."+waiting.params["deploymentId"].(string), []byte(`{"content":"a line","sequence":1}`))
+	leases := strings.TrimPrefix(b.stream("KV_dispatch_lease").CachedInfo().Config.Name, "KV_")
+	if _, err := b.admin.Publish(brief(b.t), "$KV."+leases+".worker.w1", []byte(`{"id":"w1","slots":1}`)); err != nil {
+		b.t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"queue"},
+		{"workers"},
+		{"show", waiting.id},
+		{"cancel", waiting.id},
+		{"dlq", "ls"},
+		{"dlq", "show", away.id},
+		{"dlq", "requeue", away.id},
+		{"dlq", "drop", "--yes", dropped.id},
+	} {
+		p := b.start(args...)
+		if !b.until(strings.Join(args, " ")+" ends", func() bool { return !p.running() }) {
+			return
+		}
+		if strings.Contains(p.out.String(), "no run event links the two") {
+			b.hear(p.out.String())
+			return
+		}
+		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+			b.t.Errorf("%v ends with %d: %s", args, code, p.err.String())
+		}
+	}
+	if tasks, letters := b.messages("DISPATCH_TASKS"), b.messages("DISPATCH_DLQ"); len(b.violations()) == 0 && (tasks != 2 || letters != 0) {
+		b.t.Errorf("%d tasks and %d letters are left, want the waiting task and the requeued one", tasks, letters)
+	}
+}
+
+// discard puts the only task of the queue away, as a worker does.
+func (b *busUnderRights) discard(k task) {
+	b.t.Helper()
+	leases, err := queue.NewLeases(brief(b.t), b.admin, queue.Topology{Prefix: b.opts.prefix}, "w1")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	q, err := queue.NewJetStream(brief(b.t), b.admin.Conn(), leases)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	delivery, err := q.Fetch(brief(b.t))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := delivery.Discard(brief(b.t), worker.DeadLetter{ID: k.id, Reason: tasks.ReasonInvalidTask, Message: "put away by a test", Attempt: 1}); err != nil {
+		b.t.Fatal(err)
+	}
 }

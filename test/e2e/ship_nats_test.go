@@ -78,6 +78,7 @@ var roles = []role{
 	{name: "PUBLISHER", drive: (*busUnderRights).publishAsBackend},
 	{name: "READER", drive: (*busUnderRights).read},
 	{name: "SUBMITTER", drive: (*busUnderRights).submit},
+	{name: "OPERATIONS", drive: (*busUnderRights).operate},
 }
 
 // permissionLine is a line of the file that allows one subject.
