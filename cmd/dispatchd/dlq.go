@@ -228,7 +228,7 @@ func printRequeued(cmd *cobra.Command, letter desk.Letter, made desk.Requeued, o
 		p.say("%s: requeued as %s on %s", letter.Address, made.TaskID, made.Subject)
 	}
 	if made.Unlinked != "" {
-		p.say("no run event links the two: %s", made.Unlinked)
+		p.say("a run event that links the two is missing: %s", made.Unlinked)
 	}
 	_, err := cmd.OutOrStdout().Write(p.text)
 	return err

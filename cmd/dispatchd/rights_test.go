@@ -31,7 +31,7 @@ func readOnly(t *testing.T) (asAdmin jetstream.JetStream) {
 		}
 		pairs[name], public[name] = pair, key
 	}
-	rights := []string{"$JS.API.CONSUMER.INFO.DISPATCH_TASKS.dispatchd", "$JS.API.STREAM.MSG.GET.DISPATCH_EVENTS"}
+	rights := []string{"$JS.API.CONSUMER.INFO.DISPATCH_TASKS.dispatchd", "$JS.API.STREAM.MSG.GET.DISPATCH_EVENTS", "$JS.API.STREAM.NAMES"}
 	for _, stream := range []string{"DISPATCH_TASKS", "DISPATCH_DLQ", "KV_dispatch_run", "KV_dispatch_lease"} {
 		rights = append(rights, "$JS.API.STREAM.INFO."+stream, "$JS.API.STREAM.MSG.GET."+stream)
 	}
@@ -64,6 +64,12 @@ func TestTheRightsToLookSuffice(t *testing.T) {
 	if err := queue.EnsureService(t.Context(), js.Conn(), js, topology); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "LOGS", Subjects: []string{"build.log.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "$KV.dispatch_lease.worker.w1", []byte(`{"id":"w1","slots":1}`)); err != nil {
+		t.Fatal(err)
+	}
 	body := []byte(`{"task":"deploy-image","params":{"jobId":"web","imageName":"nginx","deploymentId":"d1","serviceId":"s1"}}`)
 	for _, subject := range []string{topology.TaskSubject("deploy-image", "web", "a"), topology.DeadLetterSubject("l")} {
 		if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Data: body}); err != nil {
@@ -81,7 +87,7 @@ func TestTheRightsToLookSuffice(t *testing.T) {
 	}{
 		{[]string{"cancel", "a"}, "dispatch.cancel.a"},
 		{[]string{"dlq", "drop", "--yes", "l"}, "$JS.API.STREAM.MSG.DELETE.DISPATCH_DLQ"},
-		{[]string{"show", "a"}, "$JS.API.STREAM.NAMES"},
+		{[]string{"show", "a"}, "$JS.API.STREAM.MSG.GET.LOGS"},
 	} {
 		began := time.Now()
 		code, _, stderr := call(t, "", c.args...)

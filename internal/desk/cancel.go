@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dispatchd/dispatchd/internal/queue"
+	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
 // pollEvery is how often a task's end is looked for.
@@ -30,7 +31,8 @@ type Cancelled struct {
 // Cancel asks for the task's end and says where the task was. One that has ended
 // is left alone; for one that is not known yet the request counts when it comes.
 func (d *Desk) Cancel(ctx context.Context, id, why string) (Cancelled, error) {
-	found, err := d.Show(ctx, ShowQuery{ID: id})
+	// Whether it can be told of is no matter here, and would need another right.
+	found, err := d.show(ctx, ShowQuery{ID: id}, func(tasks.Kind) string { return "" })
 	if err != nil {
 		return Cancelled{}, err
 	}

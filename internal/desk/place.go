@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/dispatchd/dispatchd/internal/queue"
-	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
 // addPlace says where a task is that has not ended.
@@ -49,14 +48,13 @@ func (d *Desk) addQueuePlace(ctx context.Context, v *TaskView) error {
 		v.Why = Why{State: StateEnding, Text: "it moves just now: ask again"}
 		return nil
 	}
-	_, firstID := placeOf(d.topology, first.Subject)
-	v.Why, err = d.why(ctx, s, place{line: s.at(v.Job), first: firstID, id: v.TaskID, sequence: own.Sequence, kind: tasks.Kind(v.Task)})
+	v.Why, err = d.why(ctx, s, place{line: s.at(v.Job), first: d.headOf(first), own: d.headOf(own), sequence: own.Sequence})
 	switch {
 	case v.State == StateRunning && v.Started != nil:
 		v.Since = v.Started
-	case v.State == StateRetry && v.touched != nil:
-		v.Since = v.touched
-	default:
+	case v.State == StateRetry && v.Until != nil:
+		v.Since = v.touched // the record is written last where a task is handed back
+	case v.State != StateRetry: // nobody knows when a worker was lost
 		v.Since = v.Queued
 	}
 	return err
@@ -64,7 +62,7 @@ func (d *Desk) addQueuePlace(ctx context.Context, v *TaskView) error {
 
 // lookAt is a snapshot of one job: nothing is listed but workers and leases.
 func (d *Desk) lookAt(ctx context.Context, v *TaskView) (*snapshot, error) {
-	s := &snapshot{jobs: map[string]*line{}, runs: map[string]bool{v.TaskID: v.Run != nil}, uncovered: d.uncovered(ctx)}
+	s := &snapshot{jobs: map[string]*line{}, runs: map[string]bool{v.TaskID: v.Run != nil}, uncovered: v.uncovered}
 	var err error
 	if s.delivered, err = d.leader.delivered(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
 		return nil, err
@@ -115,7 +113,7 @@ func (d *Desk) addOutsidePlace(ctx context.Context, v *TaskView) error {
 	v.Since = v.Started
 	for _, g := range h.grants {
 		if g.TaskID == v.TaskID {
-			v.Why, err = d.running(ctx, &snapshot{hands: h}, g)
+			v.Why, err = d.running(ctx, &snapshot{hands: h}, g, false)
 			return err
 		}
 	}

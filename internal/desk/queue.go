@@ -1,7 +1,6 @@
 package desk
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"sort"
@@ -139,7 +138,7 @@ func (d *Desk) jobRow(ctx context.Context, s *snapshot, l *line) (*JobRow, error
 	if first == nil || err != nil {
 		return nil, err
 	}
-	row, err := d.row(ctx, s, first, "")
+	row, err := d.row(ctx, s, first, first)
 	return &JobRow{Job: l.job, Tasks: l.count, First: row, Behind: l.count - 1}, err
 }
 
@@ -152,15 +151,22 @@ func (d *Desk) filterOf(job string) string {
 	return job
 }
 
-// row describes one message. First is the id of its job's oldest message, empty
-// where it is that itself.
-func (d *Desk) row(ctx context.Context, s *snapshot, m *message, first string) (Row, error) {
+// row describes one message. First is its job's oldest message.
+func (d *Desk) row(ctx context.Context, s *snapshot, m, first *message) (Row, error) {
 	kind, job, id, ok := d.topology.TaskParts(m.Subject)
 	if !ok {
 		job = m.Subject
 	}
-	why, err := d.why(ctx, s, place{line: s.at(job), first: cmp.Or(first, id), id: id, sequence: m.Sequence, kind: tasks.Kind(kind)})
+	why, err := d.why(ctx, s, place{line: s.at(job), first: d.headOf(first), own: d.headOf(m), sequence: m.Sequence})
 	return Row{TaskID: id, Task: kind, Job: job, Queued: m.Time, Why: why, sequence: m.Sequence}, err
+}
+
+func (d *Desk) headOf(m *message) head {
+	kind, _, id, ok := d.topology.TaskParts(m.Subject)
+	if !ok {
+		return head{}
+	}
+	return head{id: id, kind: tasks.Kind(kind)}
 }
 
 // jobRows reads the oldest tasks of one job.
@@ -170,15 +176,15 @@ func (d *Desk) jobRows(ctx context.Context, s *snapshot, q QueueQuery, view *Que
 	if l == nil || l.count == 0 {
 		return fmt.Errorf("no task of job %s is in the queue", q.Job)
 	}
+	view.Tasks = []Row{}
 	oldest, err := d.walk(ctx, d.filterOf(job), s.state.First, q.Limit)
-	if err != nil || len(oldest) == 0 {
+	if err != nil {
 		return err
 	}
-	_, first := placeOf(d.topology, oldest[0].Subject)
 	view.Tasks = make([]Row, len(oldest))
 	view.MoreTasks = max(l.count-len(oldest), 0)
 	return each(ctx, len(oldest), func(ctx context.Context, i int) (err error) {
-		view.Tasks[i], err = d.row(ctx, s, oldest[i], first)
+		view.Tasks[i], err = d.row(ctx, s, oldest[i], oldest[0])
 		return err
 	})
 }
@@ -208,7 +214,7 @@ func (d *Desk) oldest(ctx context.Context, s *snapshot) (*Row, error) {
 		}
 		job, id := placeOf(d.topology, m.Subject)
 		if l := s.at(job); l.holder == nil || l.holder.TaskID != id {
-			row, err := d.row(ctx, s, m, "")
+			row, err := d.row(ctx, s, m, m)
 			return &row, err
 		}
 		from = m.Sequence + 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,9 +179,6 @@ func TestAKilledWorkersTaskIsNotTakenForOneThatRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	view := f.show("a")
-	if view.Text != "was with worker w1, which has died or lost it; it is delivered again once a worker lives: start `dispatchd run`" {
-		t.Errorf("without the lease: %q, want that no worker lives", view.Text)
-	}
 	if view.State != desk.StateRetry || view.Cause != desk.CauseWorkerLost || view.Run.WorkerLives || view.Run.Attempts != 1 {
 		t.Errorf("without the lease: %+v %+v, want that its worker is lost", view.Why, view.Run)
 	}
@@ -209,13 +207,12 @@ func TestWhereNothingCanBeToldTheTasksSaySo(t *testing.T) {
 			return why.State == state && strings.Contains(why.Text, "no stream covers "+prefix+".deployment.status.changed, ")
 		})
 	}
-	causes := map[string]desk.Cause{}
-	for _, row := range f.queue(desk.QueueQuery{}).Jobs {
-		causes[row.First.TaskID] = row.First.Why.Cause
-	}
-	if causes["b"] != desk.CauseNoStream {
-		t.Errorf("the causes in the queue are %v, want no_stream for b", causes)
-	}
+	// Each has the lease for a moment whenever it is delivered.
+	f.eventually("the queue says so, too", func() bool {
+		return slices.ContainsFunc(f.queue(desk.QueueQuery{}).Jobs, func(j desk.JobRow) bool {
+			return j.First.TaskID == "b" && j.First.Why.Cause == desk.CauseNoStream
+		})
+	})
 	if _, err := f.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "DEPLOYMENTS", Subjects: []string{prefix + ".deployment.>", prefix + ".job.destroyed"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -233,6 +230,11 @@ func TestWithoutAnyWorkerNothingIsPromisedWithinAMinute(t *testing.T) {
 	f.until("retry", desk.StateRetry)
 	f.claimed("hung")
 	stop()
+	f.publishBody("$KV.staging_dispatch_run.gone", `{"worker":"w9","claims":1,"targets":["gone"]}`, nil)
+	f.publish("gone", "gone")
+	if got := f.show("gone"); got.Cause != desk.CauseWorkerLost || !strings.Contains(got.Text, "once a worker lives") {
+		t.Errorf("gone: %+v, want that no worker lives", got.Why)
+	}
 	for id, want := range map[string]desk.Cause{"retry": desk.CauseHandedBack, "hung": desk.CauseHandedBack} {
 		view := f.show(id)
 		if view.Cause != want || !strings.Contains(view.Text, "no worker lives") || strings.Contains(view.Text, "within a minute") {

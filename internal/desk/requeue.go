@@ -33,8 +33,8 @@ type Requeued struct {
 	// Before is true where the request had been made a moment ago and only the
 	// letter was left; TaskID and Subject are empty then.
 	Before bool `json:"before,omitempty"`
-	// Unlinked is why the run events that link the two ids are missing; empty where
-	// they are not. The request names the old id all the same.
+	// Unlinked is why a run event that links the two ids is missing; empty where none
+	// is. The request names the old id all the same.
 	Unlinked string `json:"unlinked,omitempty"`
 }
 

@@ -28,7 +28,12 @@ type ShowQuery struct {
 // Show gathers what is known of a task. One that nothing is known of has the
 // state unknown, and no error.
 func (d *Desk) Show(ctx context.Context, q ShowQuery) (TaskView, error) {
-	view := TaskView{At: d.now(), TaskID: q.ID}
+	return d.show(ctx, q, d.uncovered(ctx))
+}
+
+// show gathers it; uncovered is asked where nothing could be told of the task.
+func (d *Desk) show(ctx context.Context, q ShowQuery, uncovered func(tasks.Kind) string) (TaskView, error) {
+	view := TaskView{At: d.now(), TaskID: q.ID, uncovered: uncovered}
 	if err := checkID(q.ID); err != nil {
 		return view, err
 	}
@@ -64,9 +69,9 @@ func (d *Desk) addOutcome(ctx context.Context, v *TaskView) error {
 	v.learn(*settlement)
 	v.Why = Why{State: StateEnded, Text: endedText(*settlement)}
 	v.Since = at
-	if v.Run != nil && v.subject != "" {
+	if v.Run != nil {
 		// Its worker is not done with it. For a moment that is nothing to speak of.
-		if missing := d.uncovered(ctx)(settlement.Kind); missing != "" {
+		if missing := v.uncovered(settlement.Kind); missing != "" {
 			v.State, v.Cause = StateEnding, CauseNoStream
 			v.Text += "; that cannot be told: no stream covers " + missing
 		}

@@ -45,6 +45,8 @@ type TaskView struct {
 	subject      string
 	// touched is when the run's record was written last.
 	touched *time.Time
+	// uncovered names the subjects of a kind of task that no stream covers.
+	uncovered func(tasks.Kind) string
 }
 
 // Known reports whether anything at all stands under the id.

@@ -71,34 +71,39 @@ type Why struct {
 // place is one message of the queue and the line that it stands in.
 type place struct {
 	line *line
-	// first is the id of the job's oldest message.
-	first    string
-	id       string
-	sequence uint64
-	kind     tasks.Kind
+	// first is the job's oldest message, own is ours.
+	first, own head
+	sequence   uint64
+}
+
+// head is what the subject of a message says of its task; both are empty where it
+// has not the form of a task's.
+type head struct {
+	id   string
+	kind tasks.Kind
 }
 
 // why says why the task of a message is where it is.
 func (d *Desk) why(ctx context.Context, s *snapshot, p place) (Why, error) {
 	switch l := p.line; {
-	case l.holder != nil && l.holder.TaskID == p.id:
-		return d.running(ctx, s, *l.holder)
+	case l.holder != nil && l.holder.TaskID == p.own.id:
+		return d.running(ctx, s, *l.holder, true)
 	case l.holder != nil:
 		return d.behindHolder(ctx, s, *l.holder)
-	case p.first != p.id && p.first != "":
+	case p.first != p.own && p.first.id != "":
 		return d.behindFirst(ctx, s, p)
-	case p.id != "" && s.runs[p.id]:
-		why, err := d.retry(ctx, s, p.id)
-		return s.untold(why, p.kind), err
+	case p.own.id != "" && s.runs[p.own.id]:
+		why, err := d.retry(ctx, s, p.own.id)
+		return s.untold(why, p.own.kind), err
 	default:
-		return s.untold(s.waiting(p), p.kind), nil
+		return s.untold(s.waiting(p), p.own.kind), nil
 	}
 }
 
 // untold says of a task that workers could take by now that they don't, where
 // nothing could be told of it.
 func (s *snapshot) untold(why Why, kind tasks.Kind) Why {
-	if why.Cause == CauseNoWorker || why.Cause == CauseNoFreeSlot {
+	if kind == "" || s.capacity().Workers == 0 || why.Cause == CauseNoFreeSlot {
 		return why
 	}
 	if missing := s.uncovered(kind); missing != "" {
@@ -107,7 +112,7 @@ func (s *snapshot) untold(why Why, kind tasks.Kind) Why {
 	return why
 }
 
-func (d *Desk) running(ctx context.Context, s *snapshot, g grant) (Why, error) {
+func (d *Desk) running(ctx context.Context, s *snapshot, g grant, isQueued bool) (Why, error) {
 	why := Why{State: StateRunning, Worker: g.Worker, Text: "runs on worker " + g.Worker}
 	stage, err := d.lastEvent(ctx, g.TaskID, events.EventStage)
 	if err != nil {
@@ -118,13 +123,13 @@ func (d *Desk) running(ctx context.Context, s *snapshot, g grant) (Why, error) {
 		why.Text += ", stage " + string(stage.Stage)
 	}
 	if !s.lives(g.Worker) {
-		why.Text += "; the worker gives no sign of life: if it is dead, the task " + s.afterDeath(g.Sequence > 0)
+		why.Text += "; the worker gives no sign of life: if it is dead, the task " + s.afterDeath(isQueued)
 	}
 	return why, nil
 }
 
 func (d *Desk) behindHolder(ctx context.Context, s *snapshot, g grant) (Why, error) {
-	front, err := d.running(ctx, s, g)
+	front, err := d.running(ctx, s, g, g.Sequence > 0)
 	return Why{
 		State: StateBlocked, Cause: CauseBehind, Behind: g.TaskID, Worker: front.Worker, Stage: front.Stage,
 		Text: fmt.Sprintf("behind task %s of the same job, which %s", g.TaskID, front.Text),
@@ -132,7 +137,7 @@ func (d *Desk) behindHolder(ctx context.Context, s *snapshot, g grant) (Why, err
 }
 
 func (d *Desk) behindFirst(ctx context.Context, s *snapshot, p place) (Why, error) {
-	front, err := d.why(ctx, s, place{line: p.line, first: p.first, id: p.first, sequence: 0, kind: p.kind})
+	front, err := d.why(ctx, s, place{line: p.line, first: p.first, own: p.first})
 	text := "which waits too"
 	if front.Cause == CauseHandedBack || front.Cause == CauseWorkerLost {
 		text += ": it " + front.Text
@@ -140,8 +145,8 @@ func (d *Desk) behindFirst(ctx context.Context, s *snapshot, p place) (Why, erro
 		text += ": " + front.Text
 	}
 	return Why{
-		State: StateBlocked, Cause: CauseBehind, Behind: p.first, Until: front.Until, Reason: front.Reason, Message: front.Message,
-		Text: fmt.Sprintf("behind task %s of the same job, %s", p.first, text),
+		State: StateBlocked, Cause: CauseBehind, Behind: p.first.id, Until: front.Until, Reason: front.Reason, Message: front.Message,
+		Text: fmt.Sprintf("behind task %s of the same job, %s", p.first.id, text),
 	}, err
 }
 

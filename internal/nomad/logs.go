@@ -125,9 +125,8 @@ func (f *followers) follow(ctx context.Context, alloc, task string) {
 // Nomad reports it.
 func (f *followers) finish(ctx context.Context) {
 	f.group.Wait()
-	ctx = context.WithoutCancel(ctx)
-	pause(ctx, time.Until(f.ended.Add(flushWait)))
-	ctx, cancel := context.WithTimeout(ctx, finishTimeout)
+	pause(ctx, time.Until(f.ended.Add(flushWait))) // who is stopped does not wait
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
 	for _, st := range f.streams {
 		st.rest(ctx)

@@ -272,7 +272,7 @@ func (o *Orphanage) sign(ctx context.Context, id string, targets []string) (uint
 		if err != nil {
 			return 0, err
 		}
-		if grant.TaskID == id {
+		if grant.TaskID == id && !grant.Sweeper {
 			newest = max(newest, sequence)
 		}
 	}

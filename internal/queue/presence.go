@@ -49,46 +49,55 @@ func NewPresence(leases *Leases, info func() WorkerInfo, log *zap.Logger) *Prese
 	return &Presence{leases: leases, info: info, log: log}
 }
 
-// Run says so until ctx ends, and then takes it back.
+// Run says so until ctx ends, and then takes it back. A sign that could not be
+// given is given soon.
 func (p *Presence) Run(ctx context.Context) {
-	ticker := time.NewTicker(p.leases.topology.Pace.Beat())
-	defer ticker.Stop()
+	beat := p.leases.topology.Pace.Beat()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	signs := bundle{{leases: p.leases, key: workerKey(p.leases.worker)}}
 	if task := p.info().Task; task != "" {
 		signs = append(signs, &lease{leases: p.leases, key: onceKey(task)})
 	}
 	for {
-		if err := signs.each(func(sign *lease) error { return p.say(ctx, sign) }); err != nil && ctx.Err() == nil {
-			p.log.Debug("say that this worker lives", zap.Error(err))
-		}
 		select {
 		case <-ctx.Done():
 			_ = signs.Release(context.WithoutCancel(ctx))
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
+		began, next := time.Now(), beat
+		if err := signs.each(func(sign *lease) error { return p.say(ctx, sign) }); err != nil && ctx.Err() == nil {
+			p.log.Debug("say that this worker lives", zap.Error(err))
+			next = beat / 8
+		}
+		timer.Reset(next - time.Since(began))
 	}
 }
 
-// say writes the sign whatever stood before: the name should be ours alone.
+// say writes the sign whatever stood before: the name should be ours alone. What
+// stands where we have written nothing is looked at.
 func (p *Presence) say(ctx context.Context, sign *lease) error {
+	var conditions []jetstream.PublishOpt
+	if sign.sequence > 0 {
+		conditions = append(conditions, jetstream.WithExpectLastSequencePerSubject(sign.sequence))
+	}
+	err := p.write(ctx, sign, conditions...)
+	if isConflict(err) {
+		p.suspect(ctx, sign)
+		err = p.write(ctx, sign)
+	}
+	return err
+}
+
+func (p *Presence) write(ctx context.Context, sign *lease, conditions ...jetstream.PublishOpt) error {
 	body, err := json.Marshal(p.info())
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	subject := p.leases.subject(sign.key)
-	var ack *jetstream.PubAck
-	if sign.sequence > 0 {
-		ack, err = p.leases.js.Publish(ctx, subject, body, jetstream.WithExpectLastSequencePerSubject(sign.sequence))
-		if isConflict(err) {
-			p.suspect(ctx, subject)
-		}
-	}
-	if sign.sequence == 0 || isConflict(err) {
-		ack, err = p.leases.js.Publish(ctx, subject, body)
-	}
+	ack, err := p.leases.js.Publish(ctx, p.leases.subject(sign.key), body, conditions...)
 	if err != nil {
 		return err
 	}
@@ -96,11 +105,19 @@ func (p *Presence) say(ctx context.Context, sign *lease) error {
 	return nil
 }
 
+// suspectTimeout is short: our own sign waits meanwhile.
+const suspectTimeout = time.Second
+
 // suspect looks whether somebody else gives signs of life under our name, and says
 // so once. A sign of ours that was dropped, or whose answer was lost, is none.
-func (p *Presence) suspect(ctx context.Context, subject string) {
-	msg, err := p.leases.stream.GetLastMsgForSubject(ctx, subject)
-	if err != nil || p.warned {
+func (p *Presence) suspect(ctx context.Context, sign *lease) {
+	if p.warned {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, suspectTimeout)
+	defer cancel()
+	msg, err := p.leases.stream.GetLastMsgForSubject(ctx, p.leases.subject(sign.key))
+	if err != nil {
 		return
 	}
 	var other WorkerInfo

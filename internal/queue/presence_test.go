@@ -46,7 +46,8 @@ func TestTwoWorkersOfOneNameAreNoticed(t *testing.T) {
 	}
 }
 
-// A sign that the server dropped, as after a stall, is nobody else's.
+// A sign that the server dropped, as after a stall, is nobody else's, nor is one of
+// our own whose answer was lost.
 func TestAWorkerThatHasLostItsSignDoesNotSuspectItself(t *testing.T) {
 	t.Parallel()
 	topology := queue.Topology{Replicas: 1, Pace: queue.Pace{LeaseTTL: 900 * time.Millisecond}}
@@ -65,11 +66,17 @@ func TestAWorkerThatHasLostItsSignDoesNotSuspectItself(t *testing.T) {
 	var living sync.WaitGroup
 	living.Go(func() { presence.Run(ctx) })
 	// One that is refused is heard, too, and written again without a condition.
-	for range 4 {
-		if _, err := signs.NextMsg(5 * time.Second); err != nil {
+	for i := range 6 {
+		sign, err := signs.NextMsg(5 * time.Second)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := stream.Purge(t.Context()); err != nil {
+		if i%2 == 0 {
+			err = stream.Purge(t.Context())
+		} else {
+			_, err = js.Publish(t.Context(), sign.Subject, sign.Data)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,28 +28,44 @@ func (p *Pool) startHeartbeat(ctx context.Context, a *attempt) *heartbeat {
 }
 
 // beat stops for good once the attempt is somebody else's: a sign of life of
-// ours would then count for their delivery.
+// ours would then count for their delivery. One that fails is tried again soon: who
+// comes back from an outage must say so before others take its run for lost.
 func (p *Pool) beat(ctx context.Context, h *heartbeat, a *attempt) {
-	ticker := time.NewTicker(p.options.Heartbeat)
-	defer ticker.Stop()
+	timer := time.NewTimer(p.options.Heartbeat)
+	defer timer.Stop()
+	said := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
-		if held := h.hold.Load(); held != nil {
-			if err := held.renew(ctx); err != nil && ctx.Err() == nil {
-				a.log.Warn("renew the lease", zap.Error(err))
-			}
-			if held.isLost() {
-				return
-			}
+		began, next, text := time.Now(), p.options.Heartbeat, ""
+		if err := h.say(ctx, a); err != nil && ctx.Err() == nil {
+			next, text = next/8, err.Error()
 		}
-		if err := a.delivery.Extend(ctx); err != nil && ctx.Err() == nil {
-			a.log.Warn("extend the delivery", zap.Error(err))
+		if text != "" && text != said {
+			a.log.Warn("say that the task is worked on", zap.String("error", text))
 		}
+		said = text
+		if held := h.hold.Load(); held != nil && held.isLost() {
+			return
+		}
+		timer.Reset(next - time.Since(began))
 	}
+}
+
+// say renews the lease, if there is one yet, and extends the delivery.
+func (h *heartbeat) say(ctx context.Context, a *attempt) error {
+	held := h.hold.Load()
+	if held == nil {
+		return a.delivery.Extend(ctx)
+	}
+	err := held.renew(ctx)
+	if held.isLost() {
+		return err
+	}
+	return errors.Join(err, a.delivery.Extend(ctx))
 }
 
 // keep gives the heartbeat the attempt's lease.

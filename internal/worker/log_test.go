@@ -99,7 +99,7 @@ func TestEveryLineAboutATaskHasItsIDs(t *testing.T) {
 			"claim the task", "open the task's stream", "task started", "attempt failed", "task handed back", "task settled", "task refused",
 			"the task has ended already; nothing is done again", "publish IN_PROGRESS", "note IN_PROGRESS", "record the outcome", "write the terminal record",
 			"publish the outcome", "end the log", "acknowledge the message", "log lines were lost", "job not destroyed", "panic in a step",
-			"extend the delivery", "write the dead letter", "hand the message back; it is redelivered when its ack wait ends",
+			"say that the task is worked on", "write the dead letter", "hand the message back; it is redelivered when its ack wait ends",
 		} {
 			if !seen[want] {
 				t.Errorf("%q was not logged: the test does not reach it; logged were %q", want, slices.Sorted(maps.Keys(seen)))

@@ -149,6 +149,34 @@ func TestHeartbeatsGoOnUntilTheTaskIsSettled(t *testing.T) {
 	})
 }
 
+// A worker that comes back from an outage has its lease for some moments more, or
+// none any more: its next beat may come too late.
+func TestAHeartbeatThatFailedIsTriedAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		d := &fakeDelivery{task: deployTask("a")}
+		after := func(wait time.Duration) (extends int) {
+			time.Sleep(wait)
+			w.set(func(*world) { extends, d.extends = d.extends, 0 })
+			return extends
+		}
+		run(t, w, func(context.Context, tasks.Task, tasks.Attempt, tasks.Reporter) (tasks.Result, error) {
+			w.set(func(w *world) { w.fail["extend"] = 1 })
+			if got := after(20 * time.Second); got < 10 {
+				t.Errorf("%d tries in an outage of 20 s, want one each second after the first has failed", got)
+			}
+			w.set(func(w *world) { w.fail["extend"] = 0 })
+			if got := after(1100 * time.Millisecond); got != 1 {
+				t.Errorf("%d signs of life within a second after the outage, want one", got)
+			}
+			if got := after(60 * time.Second); got != 7 {
+				t.Errorf("%d signs of life in the next minute, want 7", got)
+			}
+			return tasks.Result{}, nil
+		}, nil, d)
+	})
+}
+
 func TestAPanicIsAnInternalErrorAndTheSlotLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

@@ -44,23 +44,50 @@ type Sweeper struct {
 	log       *zap.Logger
 	// respect reports whether others may be on their way back.
 	respect func() bool
-	// seen are the runs of the looks before, none of which has failed.
-	seen map[string]silence
-	// least is how long whoever has a run must have been silent before it is ended.
-	least time.Duration
+	// beat is the time between two signs of life of whoever has a run.
+	beat time.Duration
+	// seen are the runs of the last look, which began at looked, with what the looks
+	// before it have seen, as far back as none has failed.
+	seen   map[string]silence
+	looked time.Time
 }
 
-// silence is since when nothing new was seen of a run: what was seen last, and when.
+// silence is what was seen of a run, and since when nothing new was.
 type silence struct {
 	Sighting
 
-	since time.Time
+	// since is when its newest sign was seen first, gone when the first look saw none;
+	// zero while there is one.
+	since, gone time.Time
 }
 
-// goesOn reports whether the run has been silent between the two looks. A sign
-// that is gone is no new one.
-func (s silence) goesOn(now Sighting) bool {
-	return now.Revision == s.Revision && (now.Sign == s.Sign || now.Sign == 0)
+// next is what is known after another look. Signs have numbers, so that one that
+// is there again is a new one.
+func (s silence) next(now Sighting, at time.Time) silence {
+	if now.Revision != s.Revision || now.Sign > 0 && now.Sign != s.Sign {
+		s = silence{since: at}
+	}
+	s.Sighting = now
+	switch {
+	case now.Sign > 0:
+		s.gone = time.Time{}
+	case s.gone.IsZero():
+		s.gone = at
+	}
+	return s
+}
+
+// isOver reports whether nobody can have the run any more who reaches NATS. Where
+// its signs went after two and a half beats without a new one, the server has
+// dropped them, and who was away until then has had time to say so when a second
+// look finds none. Where they went earlier, or were never seen, somebody has
+// deleted them or given them back: then whoever has the run is given a beat.
+func (s silence) isOver(at time.Time, beat time.Duration) bool {
+	patience := beat + beat/2
+	if s.gone.Sub(s.since) >= 2*beat+beat/2 {
+		patience = beat / 4
+	}
+	return s.Sign == 0 && at.Sub(s.gone) >= patience
 }
 
 // Sweeper returns the pool's sweeper. Nothing happens before Run.
@@ -69,17 +96,18 @@ func (p *Pool) Sweeper(orphanage Orphanage) *Sweeper {
 }
 
 // Run sweeps until ctx ends. Whoever has a run and reaches NATS gives a sign of
-// life each beat. So nothing of a run must have been seen for longer than a beat,
-// in looks none of which has failed, and its signs must be gone, before it is
-// ended; and nothing counts in the grace after a reconnect of ours, in which
-// others come back, too. Where the looks have seen its last sign, the beats have
-// passed when the server drops that, and it is ended at once.
+// life each beat, and soon again where that fails. Only looks without a failure
+// between them count, and none in the grace after a reconnect of ours, in which
+// others come back, too.
 func (s *Sweeper) Run(ctx context.Context, beat time.Duration) {
-	s.least = beat + beat/2
+	s.beat = beat
 	ticker := time.NewTicker(beat / 2)
 	defer ticker.Stop()
 	said := ""
 	for {
+		if time.Since(s.looked) > beat+beat/2 {
+			s.seen = nil // we have stalled ourselves
+		}
 		text := ""
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
 			text = err.Error()
@@ -96,9 +124,9 @@ func (s *Sweeper) Run(ctx context.Context, beat time.Duration) {
 	}
 }
 
-// Sweep looks once, and ends the runs of which nothing was seen for long enough.
+// Sweep looks once, and ends the runs that nobody has had for long enough.
 func (s *Sweeper) Sweep(ctx context.Context) error {
-	before := s.seen
+	before, began := s.seen, time.Now()
 	s.seen = nil
 	lead, err := s.orphanage.Lead(ctx)
 	if err != nil || !lead || s.respect() {
@@ -109,15 +137,11 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		return err
 	}
 	failed := []error{err}
-	s.seen = map[string]silence{}
+	s.seen, s.looked = map[string]silence{}, began
 	for id, now := range orphans {
 		last, again := before[id]
-		if !again || !last.goesOn(now) {
-			s.seen[id] = silence{now, time.Now()}
-			continue
-		}
-		s.seen[id] = silence{now, last.since}
-		if now.Sign > 0 || time.Since(last.since) < s.least {
+		s.seen[id] = last.next(now, time.Now())
+		if !again || !s.seen[id].isOver(began, s.beat) {
 			continue
 		}
 		if err := s.end(ctx, id, now.Revision); err != nil {

@@ -258,7 +258,7 @@ func (b *busUnderRights) operate() {
 		if !b.until(strings.Join(args, " ")+" ends", func() bool { return !p.running() }) {
 			return
 		}
-		if strings.Contains(p.out.String(), "no run event links the two") {
+		if strings.Contains(p.out.String(), "a run event that links the two is missing") {
 			b.hear(p.out.String())
 			return
 		}
