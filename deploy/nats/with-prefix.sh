@@ -10,4 +10,5 @@ esac
 sed -E \
     -e "s/\"(dispatch|deployment|job|build)\\./\"$prefix.\\1./" \
     -e "s/\\.(DISPATCH_[A-Z]+)/.${prefix}_\\1/" \
+    -e "s/\"_INBOX\\.(dispatchd|submit|operator)\\./\"_INBOX.${prefix}_\\1./" \
     -e "s/(KV_|KV\\.)dispatch_/\\1${prefix}_dispatch_/"

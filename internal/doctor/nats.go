@@ -63,6 +63,7 @@ func (n NATS) Check(ctx context.Context) []Result {
 
 func (n NATS) connect(ctx context.Context) (*server, Result) {
 	o := n.Connection
+	o.Inbox = n.Topology.Inbox(natsconn.WorkerInbox)
 	if o.ConnectTimeout <= 0 || o.ConnectTimeout > connectLimit {
 		o.ConnectTimeout = connectLimit
 	}

@@ -129,11 +129,7 @@ func overlaps(a, b string) bool {
 	return len(x) == len(y)
 }
 
-const (
-	userInfo = "$SYS.REQ.USER.INFO"
-	// inbox is where answers come back to; it is the connection's own prefix.
-	inbox = "_INBOX.dispatchd.>"
-)
+const userInfo = "$SYS.REQ.USER.INFO"
 
 // rights compares what a worker needs with what the server says that we may,
 // or, where it does not say, tries what can be tried without being heard.
@@ -154,7 +150,8 @@ func (n NATS) rights(ctx context.Context, s *server, missing bool) []Result {
 			lacks = append(lacks, "publish "+subject)
 		}
 	}
-	if !held.Subscribe.allows(inbox) {
+	// Where answers come back to.
+	if inbox := n.Topology.Inbox(natsconn.WorkerInbox) + ".>"; !held.Subscribe.allows(inbox) {
 		lacks = append(lacks, "subscribe "+inbox)
 	}
 	return []Result{rightsResult(tried, fmt.Sprintf("all %d are there", len(needs)+1), lacks)}

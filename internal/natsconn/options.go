@@ -17,7 +17,8 @@ import (
 // The inboxes are where answers come back to: each is allowed by a permission for
 // _INBOX.>, which old credentials have, and by a narrower one. They differ because
 // a worker fetches tasks into its inbox, tokens and all: who submits tasks, or
-// looks at them, must not be permitted to hear those of others.
+// looks at them, must not be permitted to hear those of others. With a prefix of
+// subjects each has another name (queue.Topology.Inbox).
 const (
 	WorkerInbox   = "_INBOX.dispatchd"
 	SubmitInbox   = "_INBOX.submit"

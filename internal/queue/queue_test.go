@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dispatchd/dispatchd/internal/embednats/natstest"
+	"github.com/dispatchd/dispatchd/internal/natsconn"
 	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/worker"
@@ -303,6 +304,16 @@ func TestPrefixesDoNotCollide(t *testing.T) {
 			t.Errorf("prefixes %q and %q share the name %s", prefix, other, name)
 		}
 		names[name] = prefix
+	}
+}
+
+func TestEachPrefixHasInboxesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for prefix, want := range map[string]string{"": "_INBOX.dispatchd", "p7": "_INBOX.p7_dispatchd"} {
+		topology := queue.Topology{Prefix: prefix}
+		if got := topology.Inbox(natsconn.WorkerInbox); got != want {
+			t.Errorf("the inbox of workers with prefix %q is %s, want %s", prefix, got, want)
+		}
 	}
 }
 

@@ -77,6 +77,13 @@ func (t Topology) Leases() string { return t.name("dispatch_lease") }
 
 var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9_-]`)
 
+// Inbox is where the answers to one kind of client come back to, by the name that
+// it has without a prefix: who may hear those of one prefix hears no other's.
+func (t Topology) Inbox(unprefixed string) string {
+	const root = "_INBOX."
+	return root + t.name(strings.TrimPrefix(unprefixed, root))
+}
+
 // name puts the prefix before a name. A prefix that holds a dot cannot stand
 // in a name as it is, and must not read like another one.
 func (t Topology) name(base string) string {

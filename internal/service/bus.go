@@ -57,7 +57,7 @@ func (b *bus) options(host Host, inbox string) natsconn.Options {
 	n, log := host.Config.NATS, host.Log
 	return natsconn.Options{
 		Servers: n.Servers, Seed: n.PrivateKey.Reveal(), Creds: n.Creds, CA: n.CA, Cert: n.Cert, Key: n.Key,
-		Name: "dispatchd " + host.Config.Worker.ID, Inbox: inbox, ConnectTimeout: n.ConnectTimeout,
+		Name: "dispatchd " + host.Config.Worker.ID, Inbox: topologyOf(host).Inbox(inbox), ConnectTimeout: n.ConnectTimeout,
 		OnDisconnect: func(err error) {
 			b.noteLost(err)
 			log.Warn("the connection to NATS is lost; work goes on and waits for it", zap.Error(err))

@@ -78,13 +78,13 @@ func (s silence) next(now Sighting, at time.Time) silence {
 }
 
 // isOver reports whether nobody can have the run any more who reaches NATS. Where
-// its signs went after two and a half beats without a new one, the server has
+// its signs went after more than two beats without a new one, the server has
 // dropped them, and who was away until then has had time to say so when a second
 // look finds none. Where they went earlier, or were never seen, somebody has
 // deleted them or given them back: then whoever has the run is given a beat.
 func (s silence) isOver(at time.Time, beat time.Duration) bool {
 	patience := beat + beat/2
-	if s.gone.Sub(s.since) >= 2*beat+beat/2 {
+	if s.gone.Sub(s.since) >= 2*beat+beat/4 {
 		patience = beat / 4
 	}
 	return s.Sign == 0 && at.Sub(s.gone) >= patience
