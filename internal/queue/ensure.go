@@ -114,7 +114,9 @@ func explain(want jetstream.StreamConfig, err error) error {
 	}
 }
 
-// fits compares what must not differ; replicas, age and size are the operator's.
+// fits compares what must not differ; replicas and size are the operator's, and
+// the age but for the buckets: that of the leases is how long one lasts, and a run
+// must not end while nobody has ended it.
 func fits(want, got jetstream.StreamConfig) error {
 	var wrong []string
 	check := func(what string, want, got any) {
@@ -128,6 +130,9 @@ func fits(want, got jetstream.StreamConfig) error {
 	check("subjects", sorted(want.Subjects), sorted(got.Subjects))
 	if want.MaxMsgsPerSubject != 0 {
 		check("messages per subject", want.MaxMsgsPerSubject, got.MaxMsgsPerSubject)
+	}
+	if strings.HasPrefix(want.Name, BucketStream("")) {
+		check("age", want.MaxAge, got.MaxAge)
 	}
 	if got.AllowDirect {
 		wrong = append(wrong, "direct gets are allowed and must not be")

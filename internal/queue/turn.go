@@ -195,7 +195,7 @@ func (d *delivery) next(ctx context.Context, target string, from uint64) (*jetst
 }
 
 // Newer returns the id of the newest message of the target where that is a
-// deployment behind this one.
+// deployment behind this one that can be read.
 func (d *delivery) Newer(ctx context.Context) (string, error) {
 	_, target, _, ok := d.queue.topology.taskParts(d.msg.Subject())
 	if !ok {
@@ -213,6 +213,10 @@ func (d *delivery) Newer(ctx context.Context) (string, error) {
 	kind, _, id, ok := d.queue.topology.taskParts(msg.Subject)
 	if !ok || msg.Sequence <= d.meta.Sequence.Stream || !tasks.Kind(kind).IsDeploy() {
 		return "", nil
+	}
+	subject := tasks.SubjectParts{Kind: kind, Target: target, ID: id}
+	if _, err := tasks.Decode(tasks.Message{Body: msg.Data, Subject: subject}); err != nil {
+		return "", nil //nolint:nilerr // a dead letter takes nobody's place
 	}
 	return id, nil
 }

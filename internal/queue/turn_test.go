@@ -113,6 +113,11 @@ func TestTheNewestDeploymentBehindIsFound(t *testing.T) {
 			t.Errorf("%s: newer is %q, %v, want %q", d.Message().Subject, got, err, want)
 		}
 	}
+	publish(t, js, topology.TaskSubject("deploy-image", "api", "f"), `{"task":"deploy-image"}`)
+	d := fetch(t, q)
+	if got, err := d.Newer(t.Context()); got != "" || err != nil {
+		t.Errorf("before one that cannot be read: newer is %q, %v, want none", got, err)
+	}
 	publish(t, js, topology.TaskSubject("destroy-job-pack", "web", "e"), `{}`)
 	if got, err := a.Newer(t.Context()); got != "" || err != nil {
 		t.Errorf("behind a destroy: newer is %q, %v, want none: only deployments take each other's place", got, err)

@@ -46,7 +46,7 @@ func (w *Watch) Run(ctx context.Context) {
 // complain logs what does not fit, once. A server that is away is no news here.
 func (w *Watch) complain(err error) {
 	text := ""
-	if err != nil && w.nc.IsConnected() && !errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && w.nc.IsConnected() {
 		text = err.Error()
 	}
 	if text != "" && text != w.said {
@@ -55,43 +55,59 @@ func (w *Watch) complain(err error) {
 	w.said = text
 }
 
-// Look looks once. Its error names everything that is not as it must be.
+// Look looks once. Its error names everything that is not as it must be; what
+// cannot be seen now is none of that.
 func (w *Watch) Look(ctx context.Context) error {
 	var wrong []error
+	for _, piece := range w.pieces() {
+		wrong = append(wrong, w.lookFor(ctx, piece))
+	}
+	return errors.Join(wrong...)
+}
+
+// piece is one thing of ours on the server.
+type piece struct {
+	what string
+	// loss is what a deletion costs.
+	loss         string
+	read, ensure func(context.Context) error
+}
+
+func (w *Watch) pieces() []piece {
+	var all []piece
 	for _, want := range slices.Concat(w.topology.records(), w.topology.service()) {
-		gone, err := w.isGone(ctx, want.Name)
-		if err == nil {
-			err = ensureStream(ctx, w.js, want)
-		}
-		if err == nil && gone {
-			w.log.Error("a stream was deleted while the service ran; it is made again, and what it held is lost", zap.String("stream", want.Name))
-		}
-		wrong = append(wrong, err)
+		all = append(all, piece{
+			what: "stream " + want.Name, loss: "what it held is lost",
+			read:   func(ctx context.Context) error { _, err := w.js.Stream(ctx, want.Name); return err },
+			ensure: func(ctx context.Context) error { return ensureStream(ctx, w.js, want) },
+		})
 	}
-	return errors.Join(append(wrong, w.lookForConsumer(ctx))...)
+	return append(all, piece{
+		what: "consumer " + consumerName + " of stream " + w.topology.Tasks(),
+		// The leases say which of them run.
+		loss:   "every message in the queue is delivered again",
+		read:   func(ctx context.Context) error { _, err := w.js.Consumer(ctx, w.topology.Tasks(), consumerName); return err },
+		ensure: func(ctx context.Context) error { return ensureConsumer(ctx, w.js, w.topology) },
+	})
 }
 
-func (w *Watch) isGone(ctx context.Context, stream string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
-	defer cancel()
-	_, err := w.js.Stream(ctx, stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read stream %s: %w", stream, err)
-	}
-	return false, nil
-}
-
-// lookForConsumer makes the consumer again where it was deleted: every message in
-// the queue is then delivered again, and the leases say which of them run.
-func (w *Watch) lookForConsumer(ctx context.Context) error {
+// lookFor makes what was deleted again, where we may, and says so.
+func (w *Watch) lookFor(ctx context.Context, p piece) error {
 	bounded, cancel := context.WithTimeout(ctx, setupTimeout)
-	defer cancel()
-	_, err := w.js.Consumer(bounded, w.topology.Tasks(), consumerName)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		w.log.Error("the consumer was deleted while the service ran; it is made again", zap.String("stream", w.topology.Tasks()))
+	err := p.read(bounded)
+	cancel()
+	gone := errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound)
+	if err == nil || gone {
+		err = p.ensure(ctx)
 	}
-	return ensureConsumer(ctx, w.js, w.topology)
+	switch {
+	case gone && err == nil:
+		w.log.Error("it was deleted while the service ran, and was made again", zap.String("what", p.what), zap.String("loss", p.loss))
+	case gone && ctx.Err() == nil:
+		// A right that is missing is a time-out, too.
+		return fmt.Errorf("%s was deleted and cannot be made again; start a worker that may make it: %s", p.what, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil
+	}
+	return err
 }

@@ -30,7 +30,7 @@ func TestWhatIsDeletedWhileTheServiceRunsIsMadeAgain(t *testing.T) {
 		if err := watch.Look(t.Context()); err != nil {
 			t.Errorf("%s was deleted: %v", name, err)
 		}
-		if all := said.TakeAll(); len(all) == 0 || all[0].ContextMap()["stream"] != name {
+		if all := said.TakeAll(); len(all) == 0 || all[0].ContextMap()["what"] != "stream "+name {
 			t.Errorf("%s was deleted and the log says %v", name, all)
 		}
 	}
@@ -52,20 +52,52 @@ func TestWhatIsDeletedWhileTheServiceRunsIsMadeAgain(t *testing.T) {
 
 func TestWhatIsChangedWhileTheServiceRunsIsNamed(t *testing.T) {
 	t.Parallel()
+	for want, change := range map[string]struct {
+		stream string
+		to     func(*jetstream.StreamConfig)
+	}{
+		"KV_dispatch_lease does not fit: direct gets are allowed":       {"KV_dispatch_lease", func(c *jetstream.StreamConfig) { c.AllowDirect = true }},
+		"KV_dispatch_lease does not fit: age is 1h0m0s and must be 25s": {"KV_dispatch_lease", func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }},
+		"KV_dispatch_run does not fit: age is 1h0m0s and must be 0s":    {"KV_dispatch_run", func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			topology := queue.Topology{Replicas: 1}
+			nc, js, _ := open(t, topology)
+			stream, err := js.Stream(t.Context(), change.stream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := stream.CachedInfo().Config
+			change.to(&config)
+			if _, err := js.UpdateStream(t.Context(), config); err != nil {
+				t.Fatal(err)
+			}
+			err = queue.NewWatch(nc, js, topology, zap.NewNop()).Look(t.Context())
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want it to name the stream and what is wrong", err)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeMadeAgainIsNamed(t *testing.T) {
+	t.Parallel()
 	topology := queue.Topology{Replicas: 1}
 	nc, js, _ := open(t, topology)
-	stream, err := js.Stream(t.Context(), "KV_dispatch_lease")
-	if err != nil {
+	if err := js.DeleteStream(t.Context(), "DISPATCH_DLQ"); err != nil {
 		t.Fatal(err)
 	}
-	config := stream.CachedInfo().Config
-	config.AllowDirect = true
-	if _, err := js.UpdateStream(t.Context(), config); err != nil {
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"dispatch.dlq.*"}}); err != nil {
 		t.Fatal(err)
 	}
-	err = queue.NewWatch(nc, js, topology, zap.NewNop()).Look(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "KV_dispatch_lease does not fit: direct gets are allowed") {
-		t.Errorf("got %v, want it to name the stream and what is wrong", err)
+	core, said := observer.New(zap.ErrorLevel)
+	err := queue.NewWatch(nc, js, topology, zap.New(core)).Look(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "stream DISPATCH_DLQ was deleted and cannot be made again") || !strings.Contains(err.Error(), "another stream covers") {
+		t.Errorf("got %v, want what is gone and why it stays so", err)
+	}
+	if said.Len() > 0 {
+		t.Errorf("the log says %v, though nothing was made", said.All())
 	}
 }
 

@@ -122,8 +122,12 @@ func (p *Pool) supersede(ctx context.Context, a *attempt) error {
 	if err != nil || newer == "" {
 		return err
 	}
-	// What has ended and was only published again takes nobody's place.
+	// What has ended and was only published again takes nobody's place, nor does what
+	// will not be carried out.
 	if ended, err := p.publisher.Ended(ctx, newer); err != nil || ended != nil {
+		return err
+	}
+	if cancelled, err := p.publisher.Cancelled(ctx, newer); err != nil || cancelled {
 		return err
 	}
 	a.refused = tasks.Fail(tasks.ReasonSuperseded, fmt.Sprintf("the newer deployment %s of job %s took its place", newer, a.task.Deploy.JobID), nil)

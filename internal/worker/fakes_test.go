@@ -300,6 +300,10 @@ func (w *world) Waiting(_ context.Context, about worker.Subject, behind string) 
 func (w *world) Cancelled(_ context.Context, id string) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.fail["cancelled"] > 0 {
+		w.fail["cancelled"]--
+		return false, errFake
+	}
 	return w.cancelled[id], nil
 }
 

@@ -249,7 +249,8 @@ func TestACancelThatCameWhileNATSWasAwayIsHeardAfterwards(t *testing.T) {
 		w := newWorld()
 		var pool *worker.Pool
 		h := func(ctx context.Context, task tasks.Task, at tasks.Attempt, rep tasks.Reporter) (tasks.Result, error) {
-			w.set(func(w *world) { w.cancelled["a"] = true })
+			// The servers are there and have no leader yet.
+			w.set(func(w *world) { w.cancelled["a"], w.fail["cancelled"] = true, 2 })
 			pool.LookForCancels(ctx)
 			return untilEnded(ctx, task, at, rep)
 		}

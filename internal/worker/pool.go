@@ -197,17 +197,29 @@ func (p *Pool) Running() int { return p.inflight.count() }
 func (p *Pool) Cancel(id string) bool { return p.inflight.cancel(id, tasks.ErrCancelled) }
 
 // LookForCancels ends the tasks that run here and whose end was asked for while
-// nobody could hear it.
+// nobody could hear it. It asks until it has the answers: who has just come back
+// may find servers without a leader.
 func (p *Pool) LookForCancels(ctx context.Context) {
+	wait := backoff{first: 100 * time.Millisecond, most: 5 * time.Second}
 	for _, id := range p.inflight.ids() {
-		cancelled, err := p.publisher.Cancelled(ctx, id)
-		if err != nil {
-			p.options.Log.Warn("look for cancels", zap.String("task_id", id), zap.Error(err))
-		}
-		if cancelled {
-			p.Cancel(id)
+		for !p.lookForCancelOf(ctx, id) {
+			if !wait.pause(ctx) {
+				return
+			}
 		}
 	}
+}
+
+// lookForCancelOf returns false where it could not be asked.
+func (p *Pool) lookForCancelOf(ctx context.Context, id string) bool {
+	cancelled, err := p.publisher.Cancelled(ctx, id)
+	if err != nil {
+		p.options.Log.Warn("look for cancels", zap.String("task_id", id), zap.Error(err))
+	}
+	if cancelled {
+		p.Cancel(id)
+	}
+	return err == nil
 }
 
 // respect reports whether other workers' runs are left alone now.

@@ -33,14 +33,23 @@ func TestATaskWithTheIDOfAnotherThatHasEndedIsADeadLetter(t *testing.T) {
 	}
 }
 
-func TestADeploymentThatHasEndedTakesNobodysPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.terminal["b"] = worker.Settlement{TaskID: "b", Status: worker.StatusSucceeded}
-		run(t, w, succeed, func(o *worker.Options) { o.Supersede = func(string) bool { return true } },
-			&fakeDelivery{task: deployTask("a"), newer: "b"})
-		if got := w.terminal["a"]; !got.Succeeded() {
-			t.Errorf("a ended as %s (%s), want success: b had ended and was only published again", got.Status, got.Reason)
-		}
-	})
+func TestADeploymentThatIsNotCarriedOutTakesNobodysPlace(t *testing.T) {
+	for why, end := range map[string]func(*world){
+		"it had ended and was only published again": func(w *world) {
+			w.terminal["b"] = worker.Settlement{TaskID: "b", Status: worker.StatusSucceeded}
+		},
+		"it is cancelled": func(w *world) { w.cancelled["b"] = true },
+	} {
+		t.Run(why, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				end(w)
+				run(t, w, succeed, func(o *worker.Options) { o.Supersede = func(string) bool { return true } },
+					&fakeDelivery{task: deployTask("a"), newer: "b"})
+				if got := w.terminal["a"]; !got.Succeeded() {
+					t.Errorf("a ended as %s (%s), want success", got.Status, got.Reason)
+				}
+			})
+		})
+	}
 }

@@ -83,7 +83,7 @@ func (s silence) next(now Sighting, at time.Time) silence {
 // look finds none. Where they went earlier, or were never seen, somebody has
 // deleted them or given them back: then whoever has the run is given a beat.
 func (s silence) isOver(at time.Time, beat time.Duration) bool {
-	patience := beat + beat/2
+	patience := beat + beat/4
 	if s.gone.Sub(s.since) >= 2*beat+beat/4 {
 		patience = beat / 4
 	}
