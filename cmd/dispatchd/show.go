@@ -163,6 +163,9 @@ func historyText(p *page, v desk.TaskView) {
 func eventText(e events.RunEvent) string {
 	switch e.Event {
 	case events.EventWaiting:
+		if e.Behind == "" {
+			return "cannot begin: " + e.Message
+		}
 		return "for task " + e.Behind
 	case events.EventStarted:
 		return fmt.Sprintf("attempt %d on %s", e.Attempt, e.Worker)

@@ -135,13 +135,19 @@ func (p *printer) heard(u service.Update) {
 	}
 }
 
+func (p *printer) waiting(e events.RunEvent) {
+	if e.Behind == "" {
+		p.say("%s", p.bold("==> cannot begin yet: "+e.Message))
+	} else if e.Behind != p.behind {
+		p.say("%s", p.bold("==> waits for task "+e.Behind+" of the same job"))
+	}
+	p.behind = e.Behind
+}
+
 func (p *printer) event(e events.RunEvent) {
 	switch e.Event {
 	case events.EventWaiting:
-		if e.Behind != p.behind {
-			p.say("%s", p.bold("==> waits for task "+e.Behind+" of the same job"))
-		}
-		p.behind = e.Behind
+		p.waiting(e)
 	case events.EventStage:
 		p.say("%s", p.bold(fmt.Sprintf("==> %s (%s)", e.Stage, p.since())))
 	case events.EventStarted:

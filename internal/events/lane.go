@@ -241,9 +241,28 @@ func (p *Publisher) Unfenced(ctx context.Context) (map[string]string, error) {
 		}
 		if !keeper.fenced {
 			unfenced[subject] = keeper.why
+			continue
+		}
+		if err := p.tryRead(ctx, keeper.stream, subject); err != nil {
+			return nil, err
 		}
 	}
 	return unfenced, nil
+}
+
+// tryRead reads a subject's newest message: without the right to do so no task
+// could begin.
+func (p *Publisher) tryRead(ctx context.Context, stream, subject string) error {
+	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
+	defer cancel()
+	handle, err := p.js.Stream(ctx, stream)
+	if err == nil {
+		_, err = handle.GetLastMsgForSubject(ctx, subject)
+	}
+	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	return fmt.Errorf("read %s in stream %s (it takes the right to publish $JS.API.STREAM.MSG.GET.%s): %w", subject, stream, stream, err)
 }
 
 // whyUnfenced says why no event can be fenced in such a stream; empty where it can.

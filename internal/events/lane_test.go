@@ -284,7 +284,7 @@ func TestACancelIsFoundAfterwards(t *testing.T) {
 func TestWhoWaitsSaysForWhom(t *testing.T) {
 	t.Parallel()
 	a := newAudience(t, "", false)
-	a.publisher.Waiting(t.Context(), subject(tasks.KindDeployImage), "task-0")
+	a.publisher.Waiting(t.Context(), subject(tasks.KindDeployImage), worker.Wait{Behind: "task-0"})
 	if err := a.nc.Flush(); err != nil {
 		t.Fatal(err)
 	}

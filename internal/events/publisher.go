@@ -126,11 +126,11 @@ func (p *Publisher) Duplicate(ctx context.Context, id, traceparent string) {
 	p.runEvent(ctx, RunEvent{TaskID: id, Event: EventDuplicate, traceparent: traceparent})
 }
 
-// Waiting notes that a task waits for another one, which goes first.
-func (p *Publisher) Waiting(ctx context.Context, about worker.Subject, behind string) {
+// Waiting notes that a task waits.
+func (p *Publisher) Waiting(ctx context.Context, about worker.Subject, what worker.Wait) {
 	p.runEvent(ctx, RunEvent{
-		TaskID: about.Task.ID, Kind: about.Task.Kind, Event: EventWaiting, Worker: p.options.Worker, Behind: behind,
-		traceparent: about.Traceparent,
+		TaskID: about.Task.ID, Kind: about.Task.Kind, Event: EventWaiting, Worker: p.options.Worker,
+		Behind: what.Behind, Message: what.Message, traceparent: about.Traceparent,
 	})
 }
 

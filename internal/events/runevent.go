@@ -32,14 +32,14 @@ type RunEvent struct {
 	// At is RFC 3339 with milliseconds, by the worker's clock.
 	At    string      `json:"at"`
 	Stage tasks.Stage `json:"stage,omitempty"`
-	// Status, Reason, Message and Image are of an outcome, the first two of
-	// these and DelayMS of a retry.
+	// Status, Reason, Message and Image are of an outcome; Reason, Message and DelayMS
+	// of a retry. A waiting task has a Message where it cannot begin.
 	Status  string       `json:"status,omitempty"`
 	Reason  tasks.Reason `json:"reason,omitempty"`
 	Message string       `json:"message,omitempty"`
 	Image   string       `json:"image,omitempty"`
 	DelayMS int64        `json:"delay_ms,omitempty"`
-	// Behind is the task for which a waiting one waits.
+	// Behind is the task for which a waiting one waits; empty where that is none.
 	Behind string `json:"behind,omitempty"`
 	// RequeuedFrom and RequeuedAs link the two ids of a dead letter that was
 	// requeued.

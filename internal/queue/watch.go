@@ -85,8 +85,11 @@ func (w *Watch) pieces() []piece {
 	return append(all, piece{
 		what: "consumer " + consumerName + " of stream " + w.topology.Tasks(),
 		// The leases say which of them run.
-		loss:   "every message in the queue is delivered again",
-		read:   func(ctx context.Context) error { _, err := w.js.Consumer(ctx, w.topology.Tasks(), consumerName); return err },
+		loss: "every message in the queue is delivered again",
+		read: func(ctx context.Context) error {
+			_, err := w.js.Consumer(ctx, w.topology.Tasks(), consumerName)
+			return err
+		},
 		ensure: func(ctx context.Context) error { return ensureConsumer(ctx, w.js, w.topology) },
 	})
 }

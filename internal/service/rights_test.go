@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,19 +45,7 @@ func workersRights(t *testing.T) (publish, subscribe *embednats.Permission) {
 // TestRunOnceKeepsRecordsWithAWorkersRights: a run-once that shall take turns
 // with the queue's workers needs what they have, and no more.
 func TestRunOnceKeepsRecordsWithAWorkersRights(t *testing.T) {
-	pair, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	public, err := pair.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed, err := pair.Seed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	user := embednats.User{NKey: public}
+	user, seed := newUser(t)
 	user.Publish, user.Subscribe = workersRights(t)
 	server := natstest.RunWith(t, embednats.Options{Users: []embednats.User{{Name: "backend", Password: "pass"}, user}})
 	asBackend := nats.UserInfo("backend", "pass")
@@ -65,7 +54,7 @@ func TestRunOnceKeepsRecordsWithAWorkersRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	host, log := hostFor(t, map[string]string{
-		"NATS_SERVERS": server.ClientURL(), "NATS_CLIENT_PRIVATE_KEY": string(seed), "NOMAD_META_TASK": "deploy-image", "NOMAD_META_PARAMS": noopParams,
+		"NATS_SERVERS": server.ClientURL(), "NATS_CLIENT_PRIVATE_KEY": seed, "NOMAD_META_TASK": "deploy-image", "NOMAD_META_PARAMS": noopParams,
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // what is forbidden is waited for
 	defer cancel()
@@ -80,5 +69,42 @@ func TestRunOnceKeepsRecordsWithAWorkersRights(t *testing.T) {
 	}
 	if strings.Contains(log.String(), `"level":"warn"`) || strings.Contains(log.String(), "does not permit") {
 		t.Errorf("it had to do without something:\n%s", log)
+	}
+}
+
+func newUser(t *testing.T) (user embednats.User, seed string) {
+	t.Helper()
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := pair.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return embednats.User{NKey: public}, string(private)
+}
+
+// TestRunNeedsToReadWhatIsToldTheBackend: without that no task could begin, and each
+// would be handed back for ever.
+func TestRunNeedsToReadWhatIsToldTheBackend(t *testing.T) {
+	const right = "$JS.API.STREAM.MSG.GET.DEPLOYMENTS"
+	user, seed := newUser(t)
+	user.Publish, user.Subscribe = workersRights(t)
+	user.Publish.Allow = slices.DeleteFunc(user.Publish.Allow, func(subject string) bool { return subject == right })
+	server := natstest.RunWith(t, embednats.Options{Users: []embednats.User{{Name: "backend", Password: "pass"}, user}})
+	js := backend(t, server.ClientURL(), nats.UserInfo("backend", "pass"))
+	if err := queue.EnsureService(t.Context(), js.Conn(), js, queue.Topology{Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	host, _ := hostFor(t, map[string]string{"NATS_SERVERS": server.ClientURL(), "NATS_CLIENT_PRIVATE_KEY": seed})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := service.Run(ctx, host); err == nil || !strings.Contains(err.Error(), right) {
+		t.Errorf("Run() = %v, want it to name %s", err, right)
 	}
 }

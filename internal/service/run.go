@@ -66,7 +66,7 @@ func (s *service) run(ctx context.Context) error {
 	if err := covered(ctx, publisher); err != nil {
 		return err
 	}
-	if err := s.saySingle(ctx, publisher); err != nil {
+	if err := s.bus.orDenied(ctx, func(ctx context.Context) error { return s.saySingle(ctx, publisher) }); err != nil {
 		return err
 	}
 	var err error

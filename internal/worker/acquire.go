@@ -195,7 +195,7 @@ func (p *Pool) sayBlocked(ctx context.Context, a *attempt, blocked *BlockedError
 	say := a.log.Debug
 	if a.delivery.Message().Deliveries <= 2 && !blocked.Mine {
 		say = a.log.Info
-		p.publisher.Waiting(ctx, p.subject(a, Run{}), blocked.By)
+		p.publisher.Waiting(ctx, p.subject(a, Run{}), Wait{Behind: blocked.By})
 	}
 	say("not its turn yet", zap.Error(blocked), zap.Duration("delay", blocked.After))
 }
@@ -226,7 +226,16 @@ func (p *Pool) yield(ctx context.Context, a *attempt, what string, err error) {
 		}
 	}
 	p.giveUpLease(ctx, a)
-	p.handBack(ctx, a, p.options.Heartbeat)
+	if errors.Is(err, ErrHeld) { // in the grace after a reconnect
+		p.handBack(ctx, a, p.options.Heartbeat)
+		return
+	}
+	// It is said now and then, not each time: that may go on for hours.
+	if n := a.delivery.Message().Deliveries; n&(n-1) == 0 {
+		message := fmt.Sprintf("%s: %v", what, err)
+		p.publisher.Waiting(ctx, p.subject(a, Run{}), Wait{Message: a.redactor.String(message)})
+	}
+	p.handBackAs(ctx, a, "yield", p.options.Heartbeat)
 }
 
 // giveUpLease lets the next task of the target begin where nothing was begun.

@@ -293,8 +293,12 @@ func (w *world) Ended(_ context.Context, id string) (*worker.Settlement, error) 
 
 func (w *world) Duplicate(_ context.Context, id, _ string) { _ = w.did("duplicate %s", id) }
 
-func (w *world) Waiting(_ context.Context, about worker.Subject, behind string) {
-	_ = w.did("%s waits for %s", about.Task.ID, behind)
+func (w *world) Waiting(_ context.Context, about worker.Subject, what worker.Wait) {
+	if what.Behind == "" {
+		_ = w.did("%s cannot begin", about.Task.ID)
+		return
+	}
+	_ = w.did("%s waits for %s", about.Task.ID, what.Behind)
 }
 
 func (w *world) Cancelled(_ context.Context, id string) (bool, error) {

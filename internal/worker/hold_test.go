@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -335,6 +336,24 @@ func TestWhatIsReachedIsKeptForTheNextAttempt(t *testing.T) {
 			t.Errorf("the attempts began from %+v, want the second to know what the first has reached", from)
 		}
 	})
+}
+
+// What keeps a task from beginning can last for hours: it is said, and not at each
+// delivery.
+func TestATaskThatCannotBeginSaysWhy(t *testing.T) {
+	for delivery, wanted := range map[int][]string{
+		1:  {"release a", "a cannot begin", "hand back a later"},
+		3:  {"release a", "hand back a later"},
+		16: {"release a", "a cannot begin", "hand back a later"},
+	} {
+		t.Run(fmt.Sprint("delivery ", delivery), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.claims = errFake
+				want(t, run(t, w, succeed, nil, &fakeDelivery{task: deployTask("a"), number: delivery}), wanted...)
+			})
+		})
+	}
 }
 
 // orphans is an orphanage whose answers the test gives.

@@ -261,6 +261,15 @@ type Event struct {
 	Since uint64 `json:"since,omitempty"`
 }
 
+// Wait is what a task waits for.
+type Wait struct {
+	// Behind is the task of the same job that goes first; empty where the task cannot
+	// begin for another reason.
+	Behind string
+	// Message is that reason, redacted.
+	Message string
+}
+
 // Publisher says to the world what happens to tasks.
 type Publisher interface {
 	// Ended returns the settlement in the task's terminal record, nil where it
@@ -269,8 +278,8 @@ type Publisher interface {
 	// Duplicate notes that a task which has ended was asked for again; traceparent
 	// may be empty.
 	Duplicate(ctx context.Context, id, traceparent string)
-	// Waiting notes that a task waits for another one, which goes first.
-	Waiting(ctx context.Context, about Subject, behind string)
+	// Waiting notes that a task waits.
+	Waiting(ctx context.Context, about Subject, what Wait)
 	// Cancelled reports whether somebody has asked for the task's end.
 	Cancelled(ctx context.Context, id string) (bool, error)
 	// Begin is what the record of a new run must hold so that its events stay
