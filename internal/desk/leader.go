@@ -210,7 +210,7 @@ func isCode(err error, code int) bool {
 type NoStreamError struct{ Stream string }
 
 func (e *NoStreamError) Error() string {
-	return fmt.Sprintf("there is no stream %s: nothing was ever run here; start `dispatchd run` once, or check NATS_STREAM_PREFIX", e.Stream)
+	return fmt.Sprintf("there is no stream %s: nothing was ever run here, or somebody has deleted it; start `dispatchd run` with the right to make it, or check NATS_STREAM_PREFIX", e.Stream)
 }
 
 // explain turns a server's answer into what the operator can do.
