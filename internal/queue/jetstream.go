@@ -232,5 +232,9 @@ func (d *delivery) Decode() (tasks.Task, error) {
 		message := fmt.Sprintf("the subject %s has not the form %s", d.msg.Subject(), d.queue.topology.TaskSubject("<task>", "<target>", "<id>"))
 		return tasks.Task{}, tasks.Fail(tasks.ReasonSubjectMismatch, message, nil)
 	}
-	return tasks.Decode(tasks.Message{Body: d.msg.Data(), Subject: tasks.SubjectParts{Kind: kind, Target: target, ID: id}})
+	return decode(d.msg.Data(), kind, target, id)
+}
+
+func decode(body []byte, kind, target, id string) (tasks.Task, error) {
+	return tasks.Decode(tasks.Message{Body: body, Subject: tasks.SubjectParts{Kind: kind, Target: target, ID: id}})
 }

@@ -214,9 +214,8 @@ func (d *delivery) Newer(ctx context.Context) (string, error) {
 	if !ok || msg.Sequence <= d.meta.Sequence.Stream || !tasks.Kind(kind).IsDeploy() {
 		return "", nil
 	}
-	subject := tasks.SubjectParts{Kind: kind, Target: target, ID: id}
-	if _, err := tasks.Decode(tasks.Message{Body: msg.Data, Subject: subject}); err != nil {
-		return "", nil //nolint:nilerr // a dead letter takes nobody's place
+	if _, err := decode(msg.Data, kind, target, id); err != nil {
+		id = "" // a dead letter takes nobody's place
 	}
 	return id, nil
 }

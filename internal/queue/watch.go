@@ -108,7 +108,7 @@ func (w *Watch) lookFor(ctx context.Context, p piece) error {
 		w.log.Error("it was deleted while the service ran, and was made again", zap.String("what", p.what), zap.String("loss", p.loss))
 	case gone && ctx.Err() == nil:
 		// A right that is missing is a time-out, too.
-		return fmt.Errorf("%s was deleted and cannot be made again; start a worker that may make it: %s", p.what, err)
+		return fmt.Errorf("%s was deleted and cannot be made again; start a worker that may make it: %w", p.what, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil
 	}
