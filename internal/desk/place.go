@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/dispatchd/dispatchd/internal/queue"
+	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
 // addPlace says where a task is that has not ended.
@@ -45,10 +46,10 @@ func (d *Desk) addQueuePlace(ctx context.Context, v *TaskView) error {
 		return err
 	}
 	if first == nil || own == nil {
-		v.Why = Why{State: StateEnding, Text: "it moves just now: ask again"}
+		v.Why = Why{State: StateEnding, Text: "moves just now: ask again"}
 		return nil
 	}
-	v.Why, err = d.why(ctx, s, place{line: s.at(v.Job), first: d.headOf(first), own: d.headOf(own), sequence: own.Sequence})
+	v.Why, err = d.why(ctx, s, place{line: s.at(v.Job), first: d.headOf(first), own: d.headOf(own)})
 	switch {
 	case v.State == StateRunning && v.Started != nil:
 		v.Since = v.Started
@@ -62,7 +63,7 @@ func (d *Desk) addQueuePlace(ctx context.Context, v *TaskView) error {
 
 // lookAt is a snapshot of one job: nothing is listed but workers and leases.
 func (d *Desk) lookAt(ctx context.Context, v *TaskView) (*snapshot, error) {
-	s := &snapshot{jobs: map[string]*line{}, runs: map[string]bool{v.TaskID: v.Run != nil}, uncovered: v.uncovered}
+	s := &snapshot{taken: v.At, jobs: map[string]*line{}, runs: map[string]bool{v.TaskID: v.Run != nil}, uncovered: v.uncovered}
 	var err error
 	if s.delivered, err = d.leader.delivered(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
 		return nil, err
@@ -110,15 +111,16 @@ func (d *Desk) addOutsidePlace(ctx context.Context, v *TaskView) error {
 	if absent(err) != nil {
 		return err
 	}
+	s := &snapshot{hands: h, taken: v.At, uncovered: v.uncovered}
 	v.Since = v.Started
 	for _, g := range h.grants {
 		if g.TaskID == v.TaskID {
-			v.Why, err = d.running(ctx, &snapshot{hands: h}, g, false)
+			v.Why, err = d.running(ctx, s, g, tasks.Kind(v.Task), false)
 			return err
 		}
 	}
 	v.Why = Why{State: StateRetry, Cause: CauseWorkerLost, Worker: v.Run.Worker}
-	v.Text = fmt.Sprintf("was with worker %s, which has died, and no message brings it back; it %s", v.Run.Worker, (&snapshot{hands: h}).afterDeath(false))
+	v.Text = fmt.Sprintf("was with worker %s, which has died, and no message brings it back; it %s", v.Run.Worker, s.afterDeath(false))
 	if v.Run.WorkerLives {
 		v.Cause, v.Text = CauseHandedBack, fmt.Sprintf("is with worker %s, between two attempts", v.Run.Worker)
 	}

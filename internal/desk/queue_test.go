@@ -107,7 +107,7 @@ func TestWithoutWorkersTheQueueSaysSo(t *testing.T) {
 	if len(view.Warnings) != 1 || !strings.Contains(view.Warnings[0], "no worker of the service lives") {
 		t.Errorf("warnings %q", view.Warnings)
 	}
-	if why := f.show("b").Why; why.Behind != "a" || why.Text != "behind task a of the same job, which waits too" {
+	if why := f.show("b").Why; why.Behind != "a" || why.Text != "behind task a of the same job, which waits too: no worker lives: start `dispatchd run`" {
 		t.Errorf("b: %+v", why)
 	}
 }

@@ -2,7 +2,6 @@ package desk
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -67,23 +66,12 @@ func (d *Desk) addOutcome(ctx context.Context, v *TaskView) error {
 	}
 	v.Task, v.Outcome = string(settlement.Kind), outcomeView(*settlement, at)
 	v.learn(*settlement)
-	v.Why = Why{State: StateEnded, Text: endedText(*settlement)}
 	v.Since = at
+	v.Why = Why{State: StateEnded, Text: endedText(*settlement)}
 	if v.Run != nil {
-		// Its worker is not done with it. For a moment that is nothing to speak of.
-		if missing := v.uncovered(settlement.Kind); missing != "" {
-			v.State, v.Cause = StateEnding, CauseNoStream
-			v.Text += "; that cannot be told: no stream covers " + missing
-		}
+		v.Why = whyNotTold(*settlement, teller{v.Run.Worker, v.Run.WorkerLives}, v.At.Sub(*at), v.uncovered)
 	}
 	return nil
-}
-
-func endedText(s worker.Settlement) string {
-	if s.Succeeded() {
-		return "has ended: succeeded"
-	}
-	return fmt.Sprintf("has ended: failed (%s)", s.Reason)
 }
 
 // learn takes from a settlement what it says beside the outcome.

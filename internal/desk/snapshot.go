@@ -4,6 +4,7 @@ import (
 	"context"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
@@ -14,8 +15,10 @@ import (
 type snapshot struct {
 	hands
 
-	jobs map[string]*line
-	runs map[string]bool
+	// taken is when it was taken, by our own clock.
+	taken time.Time
+	jobs  map[string]*line
+	runs  map[string]bool
 	// delivered is the highest sequence that was ever handed to a worker.
 	delivered uint64
 	state     state
@@ -40,8 +43,8 @@ type line struct {
 
 // look takes a snapshot. Its parts are read one after the other: a task that
 // moves meanwhile may be seen at either place.
-func (d *Desk) look(ctx context.Context) (*snapshot, error) {
-	s := &snapshot{jobs: map[string]*line{}, runs: map[string]bool{}, uncovered: d.uncovered(ctx)}
+func (d *Desk) look(ctx context.Context, at time.Time) (*snapshot, error) {
+	s := &snapshot{taken: at, jobs: map[string]*line{}, runs: map[string]bool{}, uncovered: d.uncovered(ctx)}
 	var err error
 	if s.state, err = d.leader.state(ctx, d.topology.Tasks(), d.topology.AllTasks()); err != nil {
 		return nil, err
