@@ -15,9 +15,9 @@ import (
 // worth a word.
 const toldWithin = 5 * time.Second
 
-// running says what the holder of a lease is about. The task's kind may be empty:
-// that is one whose message is not at hand.
-func (d *Desk) running(ctx context.Context, s *snapshot, g grant, kind tasks.Kind, isQueued bool) (Why, error) {
+// running says what the holder of a lease is about. Of the task's message nothing is
+// known where it is not at hand.
+func (d *Desk) running(ctx context.Context, s *snapshot, g grant, of head, isQueued bool) (Why, error) {
 	if why, err := d.holdsEnded(ctx, s, g); why.State != "" || err != nil {
 		return why, err
 	}
@@ -32,8 +32,8 @@ func (d *Desk) running(ctx context.Context, s *snapshot, g grant, kind tasks.Kin
 	} else {
 		why.Text += "; no stage has begun"
 	}
-	why.Text += d.signOfLife(s, g, isQueued)
-	if missing := s.missing(kind); missing != "" {
+	why.Text += d.signOfLife(s, g, of, isQueued)
+	if missing := s.missing(of.kind); missing != "" {
 		why.Cause = CauseNoStream
 		why.Text += "; no stream covers " + missing + ": nothing can be told of it"
 	}
@@ -42,10 +42,10 @@ func (d *Desk) running(ctx context.Context, s *snapshot, g grant, kind tasks.Kin
 
 // signOfLife is what there is to say of the holder's; empty where that is young. A
 // sign and a lease outlive a killed worker by up to 25 s.
-func (d *Desk) signOfLife(s *snapshot, g grant, isQueued bool) string {
+func (d *Desk) signOfLife(s *snapshot, g grant, of head, isQueued bool) string {
 	w := find(s.live, g.Worker)
 	if w == nil {
-		return "; the worker gives no sign of life: if it is dead, the task " + s.afterDeath(isQueued)
+		return "; the worker gives no sign of life: if it is dead, the task " + s.afterDeath(of, isQueued)
 	}
 	beat := d.topology.Pace.Beat()
 	if old := s.taken.Sub(w.Seen); old > beat+beat/2 {
@@ -107,13 +107,20 @@ func endedText(s worker.Settlement) string {
 
 // afterDeath says what comes of a task whose worker is lost: one of the queue goes
 // to another worker, one that has no message is ended by any.
-func (s *snapshot) afterDeath(isQueued bool) string {
-	what, living, more := "is delivered again", s.capacity().Workers > 0, s.noSlot()
+func (s *snapshot) afterDeath(of head, isQueued bool) string {
+	what, living := "is delivered again", s.capacity().Workers > 0
 	if !isQueued {
-		what, living, more = "is ended by the sweeper", len(s.live) > 0, ""
+		what, living = "is ended by the sweeper", len(s.live) > 0
 	}
-	if !living {
+	_, stopped := s.consumer.stops(of.subject)
+	switch {
+	case !living:
 		return what + " once a worker lives: start `dispatchd run`"
+	case !isQueued:
+		return what + " within a minute"
+	case stopped != "":
+		return what + " once the queue delivers: " + stopped
+	default:
+		return what + " within a minute" + s.noSlot()
 	}
-	return what + " within a minute" + more
 }

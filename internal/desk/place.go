@@ -65,7 +65,7 @@ func (d *Desk) addQueuePlace(ctx context.Context, v *TaskView) error {
 func (d *Desk) lookAt(ctx context.Context, v *TaskView) (*snapshot, error) {
 	s := &snapshot{taken: v.At, jobs: map[string]*line{}, runs: map[string]bool{v.TaskID: v.Run != nil}, uncovered: v.uncovered}
 	var err error
-	if s.delivered, err = d.leader.delivered(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
+	if s.consumer, err = d.leader.consumer(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
 		return nil, err
 	}
 	if s.hands, err = d.hands(ctx); absent(err) != nil {
@@ -115,12 +115,12 @@ func (d *Desk) addOutsidePlace(ctx context.Context, v *TaskView) error {
 	v.Since = v.Started
 	for _, g := range h.grants {
 		if g.TaskID == v.TaskID {
-			v.Why, err = d.running(ctx, s, g, tasks.Kind(v.Task), false)
+			v.Why, err = d.running(ctx, s, g, head{kind: tasks.Kind(v.Task)}, false)
 			return err
 		}
 	}
 	v.Why = Why{State: StateRetry, Cause: CauseWorkerLost, Worker: v.Run.Worker}
-	v.Text = fmt.Sprintf("was with worker %s, which has died, and no message brings it back; it %s", v.Run.Worker, s.afterDeath(false))
+	v.Text = fmt.Sprintf("was with worker %s, which has died, and no message brings it back; it %s", v.Run.Worker, s.afterDeath(head{}, false))
 	if v.Run.WorkerLives {
 		v.Cause, v.Text = CauseHandedBack, fmt.Sprintf("is with worker %s, between two attempts", v.Run.Worker)
 	}

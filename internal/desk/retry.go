@@ -21,29 +21,40 @@ func (d *Desk) retry(ctx context.Context, s *snapshot, own head) (Why, error) {
 	}
 	if back == nil || back.stored.Before(record.Time) {
 		run, err := queue.DecodeRun(record.Data)
-		return s.withoutWord(run, record.Time), err
+		return s.withoutWord(run, record.Time, own), err
 	}
 	why := handedBack(*back)
+	why.Text += s.notThen(own, s.taken.After(*why.Until))
+	return why, nil
+}
+
+// notThen is what keeps a task from being delivered when its time comes, or has come;
+// empty where nothing does. Slots may be free by then.
+func (s *snapshot) notThen(own head, isDue bool) string {
+	_, stopped := s.consumer.stops(own.subject)
 	switch {
 	case s.capacity().Workers == 0:
-		why.Text += "; no worker lives to take it then: start `dispatchd run`"
-	case s.taken.After(*why.Until):
-		why.Text += s.noSlot()
+		return "; no worker lives to take it then: start `dispatchd run`"
+	case stopped != "":
+		return "; " + stopped
+	case isDue:
+		return s.noSlot()
+	default:
+		return ""
 	}
-	return why, nil
 }
 
 // withoutWord says of a run that nobody has, and of which no event says that it was
 // handed back since its record was written, what may have become of it. The record
 // is written before that event, and again by the next claim: a newer record says
 // that another attempt began, or that the event was lost.
-func (s *snapshot) withoutWord(run queue.OpenRun, written time.Time) Why {
+func (s *snapshot) withoutWord(run queue.OpenRun, written time.Time, own head) Why {
 	// One that has begun since has but the name of the worker that had the run.
 	if w := find(s.live, run.Worker); w != nil && !w.Started.After(written) {
 		text := fmt.Sprintf("was handed back by worker %s, which lives: its log says why", run.Worker)
-		return Why{State: StateRetry, Cause: CauseHandedBack, Worker: run.Worker, Text: text + s.noSlot()}
+		return Why{State: StateRetry, Cause: CauseHandedBack, Worker: run.Worker, Text: text + s.notThen(own, true)}
 	}
-	text := fmt.Sprintf("was with worker %s, which has died or lost it; it %s", run.Worker, s.afterDeath(true))
+	text := fmt.Sprintf("was with worker %s, which has died or lost it; it %s", run.Worker, s.afterDeath(own, true))
 	return Why{State: StateRetry, Cause: CauseWorkerLost, Worker: run.Worker, Text: text}
 }
 

@@ -16,12 +16,11 @@ type snapshot struct {
 	hands
 
 	// taken is when it was taken, by our own clock.
-	taken time.Time
-	jobs  map[string]*line
-	runs  map[string]bool
-	// delivered is the highest sequence that was ever handed to a worker.
-	delivered uint64
-	state     state
+	taken    time.Time
+	jobs     map[string]*line
+	runs     map[string]bool
+	consumer consumer
+	state    state
 	// uncovered names the subjects of a kind of task that no stream covers; it asks
 	// the server once, and only where somebody wants to know.
 	uncovered func(tasks.Kind) string
@@ -49,7 +48,7 @@ func (d *Desk) look(ctx context.Context, at time.Time) (*snapshot, error) {
 	if s.state, err = d.leader.state(ctx, d.topology.Tasks(), d.topology.AllTasks()); err != nil {
 		return nil, err
 	}
-	if s.delivered, err = d.leader.delivered(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
+	if s.consumer, err = d.leader.consumer(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
 		return nil, err
 	}
 	if s.hands, err = d.hands(ctx); err != nil {

@@ -37,6 +37,12 @@ const (
 	CauseNoWorker Cause = "no_worker"
 	// CauseNoFreeSlot: every slot has a task, or its worker is draining.
 	CauseNoFreeSlot Cause = "no_free_slot"
+	// CauseNoConsumer: the queue's consumer is not there, so that nothing is delivered.
+	CauseNoConsumer Cause = "no_consumer"
+	// CausePaused: somebody has paused the queue's consumer.
+	CausePaused Cause = "paused"
+	// CauseFiltered: somebody has given the queue's consumer a filter that leaves it out.
+	CauseFiltered Cause = "filtered"
 	// CauseDelivering: a slot is free and takes it now.
 	CauseDelivering Cause = "delivering"
 	// CauseRedelivery: it was handed back while it was not its turn, and comes again.
@@ -74,15 +80,15 @@ type place struct {
 	first, own head
 }
 
-// kindOf is the kind of one of the place's two tasks; empty for any other.
-func (p place) kindOf(id string) tasks.Kind {
+// headOf is the message of one of the place's two tasks; nothing for any other.
+func (p place) headOf(id string) head {
 	switch id {
 	case p.own.id:
-		return p.own.kind
+		return p.own
 	case p.first.id:
-		return p.first.kind
+		return p.first
 	default:
-		return ""
+		return head{}
 	}
 }
 
@@ -99,26 +105,27 @@ type head struct {
 func (d *Desk) why(ctx context.Context, s *snapshot, p place) (Why, error) {
 	switch l := p.line; {
 	case l.holder != nil && l.holder.TaskID == p.own.id:
-		return d.running(ctx, s, *l.holder, p.own.kind, true)
+		return d.running(ctx, s, *l.holder, p.own, true)
 	case l.holder != nil:
-		return d.behindHolder(ctx, s, *l.holder, p.kindOf(l.holder.TaskID))
+		return d.behindHolder(ctx, s, *l.holder, p.headOf(l.holder.TaskID))
 	case p.first != p.own && p.first.id != "":
 		return d.behindFirst(ctx, s, p)
 	case p.own.id != "" && s.runs[p.own.id]:
 		why, err := d.retry(ctx, s, p.own)
-		return s.untold(why, p.own.kind), err
+		return s.untold(why, p.own), err
 	default:
-		return s.untold(s.waiting(p), p.own.kind), nil
+		return s.untold(s.waiting(p.own), p.own), nil
 	}
 }
 
 // untold says of a task that workers could take by now that they don't, where
 // nothing could be told of it.
-func (s *snapshot) untold(why Why, kind tasks.Kind) Why {
-	if s.capacity().Workers == 0 || why.Cause == CauseNoFreeSlot {
+func (s *snapshot) untold(why Why, own head) Why {
+	stopped, _ := s.consumer.stops(own.subject)
+	if s.capacity().Workers == 0 || why.Cause == CauseNoFreeSlot || stopped != "" {
 		return why
 	}
-	if missing := s.missing(kind); missing != "" {
+	if missing := s.missing(own.kind); missing != "" {
 		why.Cause, why.Text = CauseNoStream, "no stream covers "+missing+": it is not carried out before the backend's stream is there again"
 	}
 	return why
@@ -133,8 +140,8 @@ func (s *snapshot) missing(kind tasks.Kind) string {
 	return s.uncovered(kind)
 }
 
-func (d *Desk) behindHolder(ctx context.Context, s *snapshot, g grant, kind tasks.Kind) (Why, error) {
-	front, err := d.running(ctx, s, g, kind, g.Sequence > 0)
+func (d *Desk) behindHolder(ctx context.Context, s *snapshot, g grant, of head) (Why, error) {
+	front, err := d.running(ctx, s, g, of, g.Sequence > 0)
 	return Why{
 		State: StateBlocked, Cause: CauseBehind, Behind: g.TaskID, Worker: front.Worker, Stage: front.Stage,
 		Text: fmt.Sprintf("behind task %s of the same job, which %s", g.TaskID, front.Text),
@@ -161,13 +168,16 @@ func (w Why) sentence() string {
 }
 
 // waiting says what the first task of a job waits for.
-func (s *snapshot) waiting(p place) Why {
+func (s *snapshot) waiting(own head) Why {
 	why := Why{State: StateRunnable}
 	room := s.capacity()
+	stopped, text := s.consumer.stops(own.subject)
 	switch {
 	case room.Workers == 0:
 		why.Cause, why.Text = CauseNoWorker, "no worker lives: start `dispatchd run`"
-	case p.own.sequence <= s.delivered:
+	case stopped != "":
+		why.Cause, why.Text = stopped, text
+	case own.sequence <= s.consumer.delivered:
 		why.Cause, why.Text = CauseRedelivery, "it was handed back while it was not its turn, and is delivered again within a minute or so"+s.noSlot()
 	case room.Free == 0:
 		why.Cause, why.Text = CauseNoFreeSlot, "no free slot: "+room.busy()

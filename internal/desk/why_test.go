@@ -198,3 +198,61 @@ func (f *floor) handOut(again time.Duration) {
 
 // events is where a run event of a task goes.
 func (f *floor) events(id, kind string) string { return events.NewSubjects(prefix, "").Event(id, kind) }
+
+func TestAStoppedConsumerIsNamedAsTheCause(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	f.ensure()
+	f.publish("web", "a")
+	f.publish("web", "b")
+	f.lost("gone", "w9")
+	f.lost("back", "w1")
+	f.publishBody(f.events("back", "retry"), `{"task_id":"back","event":"retry","reason":"nomad_unavailable","delay_ms":60000}`, nil)
+	f.sign("w1", 2, 0)
+	tests := []struct {
+		stop  func(jetstream.ConsumerConfig) error
+		cause desk.Cause
+		text  string
+	}{
+		{func(jetstream.ConsumerConfig) error { return nil }, desk.CauseDelivering, ""},
+		{func(jetstream.ConsumerConfig) error {
+			_, err := f.js.PauseConsumer(t.Context(), f.topology.Tasks(), "dispatchd", time.Now().Add(time.Hour))
+			return err
+		}, desk.CausePaused, ": `nats consumer resume staging_DISPATCH_TASKS dispatchd`"},
+		{func(jetstream.ConsumerConfig) error {
+			return f.js.DeleteConsumer(t.Context(), f.topology.Tasks(), "dispatchd")
+		}, desk.CauseNoConsumer, "the queue's consumer is not there: a worker that may make it"},
+		{func(c jetstream.ConsumerConfig) error {
+			c.FilterSubjects = []string{f.topology.TaskSubject("*", "api", "*"), prefix + ".dispatch.task.destroy-job-pack.>"}
+			_, err := f.js.CreateConsumer(t.Context(), f.topology.Tasks(), c)
+			return err
+		}, desk.CauseFiltered, "the consumer has a filter, so some tasks are never delivered: delete it (`nats consumer rm staging_DISPATCH_TASKS dispatchd`)"},
+	}
+	consumer, err := f.js.Consumer(t.Context(), f.topology.Tasks(), "dispatchd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := consumer.CachedInfo().Config
+	for _, test := range tests {
+		if err := test.stop(config); err != nil {
+			t.Fatal(err)
+		}
+		for where, got := range map[string]desk.Why{"show": f.show("a").Why, "queue": f.row("a").Why} {
+			if got.State != desk.StateRunnable || got.Cause != test.cause || !strings.Contains(got.Text, test.text) {
+				t.Errorf("%s a: %+v, want %s because %q", where, got, test.cause, test.text)
+			}
+		}
+		for id, cause := range map[string]desk.Cause{"b": desk.CauseBehind, "gone": desk.CauseWorkerLost, "back": desk.CauseHandedBack} {
+			got := f.show(id)
+			if got.Cause != cause || !strings.Contains(got.Text, test.text) || test.text != "" && strings.Contains(got.Text, "within a minute") {
+				t.Errorf("%s: %+v, want %s and that %q", id, got.Why, cause, test.text)
+			}
+		}
+		warned := strings.Join(f.queue(desk.QueueQuery{}).Warnings, "; ")
+		if (warned == "") != (test.text == "") || !strings.Contains(warned, test.text) {
+			t.Errorf("warnings %q, want %q", warned, test.text)
+		}
+	}
+	f.publish("api", "passes")
+	f.says("passes", desk.Why{State: desk.StateRunnable, Cause: desk.CauseDelivering, Text: "is being delivered: 2 of 2 slots are free"})
+}
