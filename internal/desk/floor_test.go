@@ -176,6 +176,27 @@ func (f *floor) run(host service.Host) (stop func()) {
 	return stop
 }
 
+// once starts a run-once about the job web; it is stopped before it has ended.
+func (f *floor) once(worker, id string, do step) (stop func()) {
+	f.t.Helper()
+	host := f.host(worker, 1)
+	host.Config.RunOnce.MetaTask = "deploy-image"
+	host.Config.RunOnce.MetaParams = `{"jobId":"web","imageName":"nginx","deploymentId":"d1","serviceId":"s1"}`
+	host.Config.RunOnce.NomadJobID = "deploy/" + id
+	host.Handler = &script{steps: map[string]step{id: do}}
+	ctx, cancel := context.WithCancel(f.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- service.RunOnce(ctx, host) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err == nil {
+			f.t.Error("RunOnce() = nil, want that it was stopped")
+		}
+	})
+	f.t.Cleanup(stop)
+	return stop
+}
+
 // eventually polls a condition until it holds or twenty seconds are over.
 func (f *floor) eventually(what string, holds func() bool) {
 	f.t.Helper()

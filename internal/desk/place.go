@@ -2,11 +2,8 @@ package desk
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"github.com/dispatchd/dispatchd/internal/queue"
-	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
 // addPlace says where a task is that has not ended.
@@ -18,7 +15,11 @@ func (d *Desk) addPlace(ctx context.Context, v *TaskView) error {
 		return d.addQueuePlace(ctx, v)
 	case v.Run != nil:
 		return d.addOutsidePlace(ctx, v)
-	case len(v.Letters) > 0:
+	}
+	if err := d.addBeginning(ctx, v); v.State != "" || err != nil {
+		return err
+	}
+	if len(v.Letters) > 0 {
 		last := v.Letters[len(v.Letters)-1]
 		v.Why = Why{State: StateDeadLetter, Reason: last.Reason, Message: last.Message, Text: "is a dead letter: " + string(last.Reason)}
 		v.Since = &last.Stored
@@ -89,40 +90,14 @@ func (d *Desk) lookAt(ctx context.Context, v *TaskView) (*snapshot, error) {
 // hasWorker returns the worker of a run and whether it lives. A run-once that was
 // started again has another name than the one that claimed the run.
 func (d *Desk) hasWorker(ctx context.Context, id string, run queue.OpenRun) (name string, lives bool, err error) {
-	bucket := d.topology.Leases()
-	once, err := d.leader.last(ctx, queue.BucketStream(bucket), queue.KeySubject(bucket, queue.OnceKey(id)))
-	if absent(err) != nil {
+	once, err := d.once(ctx, id)
+	if err != nil {
 		return "", false, err
 	}
 	if once != nil {
-		var info queue.WorkerInfo
-		if err := json.Unmarshal(once.Data, &info); err != nil {
-			return "", false, fmt.Errorf("read the sign of life of the run-once of %s: %w", id, err)
-		}
-		return info.ID, true, nil
+		return once.ID, true, nil
 	}
+	bucket := d.topology.Leases()
 	alive, err := d.leader.last(ctx, queue.BucketStream(bucket), queue.KeySubject(bucket, queue.WorkerKey(run.Worker)))
 	return run.Worker, alive != nil, absent(err)
-}
-
-// addOutsidePlace says where a task is that has a run and no message.
-func (d *Desk) addOutsidePlace(ctx context.Context, v *TaskView) error {
-	h, err := d.hands(ctx)
-	if absent(err) != nil {
-		return err
-	}
-	s := &snapshot{hands: h, taken: v.At, uncovered: v.uncovered}
-	v.Since = v.Started
-	for _, g := range h.grants {
-		if g.TaskID == v.TaskID {
-			v.Why, err = d.running(ctx, s, g, head{kind: tasks.Kind(v.Task)}, false)
-			return err
-		}
-	}
-	v.Why = Why{State: StateRetry, Cause: CauseWorkerLost, Worker: v.Run.Worker}
-	v.Text = fmt.Sprintf("was with worker %s, which has died, and no message brings it back; it %s", v.Run.Worker, s.afterDeath(head{}, false))
-	if v.Run.WorkerLives {
-		v.Cause, v.Text = CauseHandedBack, fmt.Sprintf("is with worker %s, between two attempts", v.Run.Worker)
-	}
-	return nil
 }
