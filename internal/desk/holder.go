@@ -21,6 +21,9 @@ func (d *Desk) running(ctx context.Context, s *snapshot, g grant, of head, isQue
 	if why, err := d.holdsEnded(ctx, s, g); why.State != "" || err != nil {
 		return why, err
 	}
+	if g.Sweeper {
+		return Why{State: StateEnding, Worker: g.Worker, Text: "is being ended by worker " + g.Worker + ": its worker was lost"}, nil
+	}
 	why := Why{State: StateRunning, Worker: g.Worker, Text: "runs on worker " + g.Worker}
 	stage, err := d.lastEvent(ctx, g.TaskID, events.EventStage)
 	if err != nil {

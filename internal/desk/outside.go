@@ -51,7 +51,8 @@ func (d *Desk) behindEvent(ctx context.Context, v *TaskView, waiting storedEvent
 	}
 	for _, g := range h.grants {
 		if g.TaskID == waiting.Behind {
-			return d.behindHolder(ctx, &snapshot{hands: h, taken: v.At, uncovered: v.uncovered}, g, head{})
+			front, err := d.holder(ctx, &snapshot{hands: h, taken: v.At, uncovered: v.uncovered}, g, head{})
+			return behindHolder(g.TaskID, front), err
 		}
 	}
 	text := fmt.Sprintf("it was behind task %s of the same job when it last said so", waiting.Behind)

@@ -19,13 +19,26 @@ func (d *Desk) retry(ctx context.Context, s *snapshot, own head) (Why, error) {
 	if err != nil || record == nil {
 		return Why{State: StateRetry, Cause: CauseWorkerLost, Text: "moves just now: ask again"}, err
 	}
-	if back == nil || back.stored.Before(record.Time) {
-		run, err := queue.DecodeRun(record.Data)
-		return s.withoutWord(run, record.Time, own), err
+	run, err := queue.DecodeRun(record.Data)
+	switch {
+	case err != nil:
+		return Why{}, err
+	case run.Queue != "" && run.Queue != own.subject:
+		return d.behindNamesake(run, own.id), nil
+	case back == nil || back.stored.Before(record.Time):
+		return s.withoutWord(run, record.Time, own), nil
 	}
 	why := handedBack(*back)
 	why.Text += s.notThen(own, s.taken.After(*why.Until))
 	return why, nil
+}
+
+// behindNamesake says of a message that its id is that of another task, which has
+// begun: an id names one request, and the first to begin is it.
+func (d *Desk) behindNamesake(run queue.OpenRun, id string) Why {
+	_, job, _, _ := d.topology.TaskParts(run.Queue)
+	text := fmt.Sprintf("another task with the same id has begun (job %s): this one waits, and becomes a dead letter or a duplicate", job)
+	return Why{State: StateBlocked, Cause: CauseBehind, Behind: id, Worker: run.Worker, Text: text}
 }
 
 // notThen is what keeps a task from being delivered when its time comes, or has come;

@@ -44,6 +44,7 @@ func (d *Desk) show(ctx context.Context, q ShowQuery, uncovered func(tasks.Kind)
 			return view, err
 		}
 	}
+	view.countLost()
 	if err := d.addEvents(ctx, &view, q.Events); err != nil {
 		return view, err
 	}
@@ -106,7 +107,7 @@ func (d *Desk) addRun(ctx context.Context, v *TaskView) error {
 	v.Started, v.touched = &first, &m.Time
 	v.Run = &RunView{
 		Worker: name, WorkerLives: alive, Attempts: run.Attempts, Claims: run.Claims, HandedBack: run.HandedBack,
-		Lost: max(run.Lost(), 0), Announced: run.Announced, LogLines: run.LogSequence, Reached: reachedResult(run.Reached),
+		Lost: run.Lost(), Announced: run.Announced, LogLines: run.LogSequence, Reached: reachedResult(run.Reached),
 	}
 	if len(run.Targets) > 0 {
 		v.Job = tasks.TargetToken(run.Targets[0])
@@ -122,6 +123,20 @@ func (d *Desk) addRun(ctx context.Context, v *TaskView) error {
 		v.Since = &m.Time
 	}
 	return nil
+}
+
+// countLost counts the attempts whose worker died. The record counts on the newest
+// being under way: where nobody has the task, that one has been handed back, or is
+// lost, too.
+func (v *TaskView) countLost() {
+	if v.Run == nil {
+		return
+	}
+	switch v.State {
+	case StateRetry, StateBlocked, StateRunnable:
+		v.Run.Lost++
+	}
+	v.Run.Lost = max(v.Run.Lost, 0)
 }
 
 // addQueued reads the task's message in the queue.

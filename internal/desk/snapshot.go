@@ -4,6 +4,7 @@ import (
 	"context"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dispatchd/dispatchd/internal/queue"
@@ -38,6 +39,17 @@ type line struct {
 	// open is the task that has an open run and nobody's lease; empty where
 	// there is none.
 	open string
+
+	asked    sync.Once
+	front    Why
+	frontErr error
+}
+
+// inFront is where the task in front of the others of a job is. It is read once for
+// all of them.
+func (l *line) inFront(read func() (Why, error)) (Why, error) {
+	l.asked.Do(func() { l.front, l.frontErr = read() })
+	return l.front, l.frontErr
 }
 
 // look takes a snapshot. Its parts are read one after the other: a task that

@@ -107,7 +107,8 @@ func (d *Desk) why(ctx context.Context, s *snapshot, p place) (Why, error) {
 	case l.holder != nil && l.holder.TaskID == p.own.id:
 		return d.running(ctx, s, *l.holder, p.own, true)
 	case l.holder != nil:
-		return d.behindHolder(ctx, s, *l.holder, p.headOf(l.holder.TaskID))
+		front, err := l.inFront(func() (Why, error) { return d.holder(ctx, s, *l.holder, p.headOf(l.holder.TaskID)) })
+		return behindHolder(l.holder.TaskID, front), err
 	case p.first != p.own && p.first.id != "":
 		return d.behindFirst(ctx, s, p)
 	case p.own.id != "" && s.runs[p.own.id]:
@@ -140,16 +141,20 @@ func (s *snapshot) missing(kind tasks.Kind) string {
 	return s.uncovered(kind)
 }
 
-func (d *Desk) behindHolder(ctx context.Context, s *snapshot, g grant, of head) (Why, error) {
-	front, err := d.running(ctx, s, g, of, g.Sequence > 0)
+// holder says what a task is about that others wait for.
+func (d *Desk) holder(ctx context.Context, s *snapshot, g grant, of head) (Why, error) {
+	return d.running(ctx, s, g, of, g.Sequence > 0)
+}
+
+func behindHolder(id string, front Why) Why {
 	return Why{
-		State: StateBlocked, Cause: CauseBehind, Behind: g.TaskID, Worker: front.Worker, Stage: front.Stage,
-		Text: fmt.Sprintf("behind task %s of the same job, which %s", g.TaskID, front.Text),
-	}, err
+		State: StateBlocked, Cause: CauseBehind, Behind: id, Worker: front.Worker, Stage: front.Stage,
+		Text: fmt.Sprintf("behind task %s of the same job, which %s", id, front.Text),
+	}
 }
 
 func (d *Desk) behindFirst(ctx context.Context, s *snapshot, p place) (Why, error) {
-	front, err := d.why(ctx, s, place{line: p.line, first: p.first, own: p.first})
+	front, err := p.line.inFront(func() (Why, error) { return d.why(ctx, s, place{line: p.line, first: p.first, own: p.first}) })
 	return Why{
 		State: StateBlocked, Cause: CauseBehind, Behind: p.first.id, Until: front.Until, Reason: front.Reason, Message: front.Message,
 		Text: fmt.Sprintf("behind task %s of the same job, which waits too: %s", p.first.id, front.sentence()),

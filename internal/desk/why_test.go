@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/dispatchd/dispatchd/internal/desk"
 	"github.com/dispatchd/dispatchd/internal/events"
 	"github.com/dispatchd/dispatchd/internal/queue"
@@ -78,65 +76,6 @@ func gated(gate <-chan struct{}, stage tasks.Stage) step {
 	}
 }
 
-func TestAnEndThatCouldNotBeToldYetIsNotSaidToBeOver(t *testing.T) {
-	t.Parallel()
-	f := newFloor(t)
-	gate := make(chan struct{})
-	f.work("w1", 1, map[string]step{"a": gated(gate, tasks.StageBuild)})
-	f.publish("web", "a")
-	f.eventually("a is in its stage", func() bool { return f.show("a").Stage == tasks.StageBuild })
-	f.publish("web", "b")
-	backend := jetstream.StreamConfig{Name: "DEPLOYMENTS", Subjects: []string{prefix + ".deployment.>", prefix + ".job.destroyed"}}
-	full := backend
-	full.MaxMsgs, full.Discard = 1, jetstream.DiscardNew // IN_PROGRESS is out
-	if _, err := f.js.UpdateStream(t.Context(), full); err != nil {
-		t.Fatal(err)
-	}
-	close(gate)
-	f.eventually("its end is recorded", func() bool { o := f.show("a").Outcome; return o != nil && o.At != nil })
-
-	later := f.after(6 * time.Second)
-	text := "has ended: succeeded; that is recorded, and not told yet by worker w1"
-	later.says("a", desk.Why{State: desk.StateEnding, Text: text})
-	later.says("b", desk.Why{State: desk.StateBlocked, Cause: desk.CauseBehind, Text: "behind task a of the same job, which " + text})
-	f.after(-time.Minute).says("a", desk.Why{State: desk.StateEnded, Text: "has ended: succeeded"})
-	if got, err := later.desk.Cancel(t.Context(), "a", ""); err != nil || got.Asked {
-		t.Errorf("cancel: %+v, %v, want that it is left alone", got, err)
-	}
-	if _, err := f.js.UpdateStream(t.Context(), backend); err != nil {
-		t.Fatal(err)
-	}
-	later.until("a", desk.StateEnded)
-	later.until("b", desk.StateEnded)
-}
-
-func TestAHolderSaysWhatItsWorkerIsAbout(t *testing.T) {
-	t.Parallel()
-	f := newFloor(t)
-	gate := make(chan struct{})
-	defer close(gate)
-	f.work("w1", 2, map[string]step{"a": gated(gate, tasks.StageBuild), "quiet": gated(gate, "")})
-	f.publish("web", "a")
-	f.publish("api", "quiet")
-	f.claimed("quiet")
-	f.eventually("a is in its stage", func() bool { return f.show("a").Stage == tasks.StageBuild })
-	f.publish("web", "b")
-	now := f.after(-time.Minute) // however slow we are
-	now.says("a", desk.Why{State: desk.StateRunning, Text: "runs on worker w1, stage build"})
-	now.says("quiet", desk.Why{State: desk.StateRunning, Text: "runs on worker w1; no stage has begun"})
-	for _, id := range []string{"a", "b"} {
-		if got := f.after(20 * time.Second).show(id).Text; !strings.Contains(got, "runs on worker w1, stage build; its last sign of life is ") {
-			t.Errorf("%s some time after a sign of life: %q, want how old that is", id, got)
-		}
-	}
-	if err := f.js.DeleteStream(t.Context(), "DEPLOYMENTS"); err != nil {
-		t.Fatal(err)
-	}
-	text := "runs on worker w1, stage build; no stream covers staging.deployment.status.changed, staging.deployment.succeeded, staging.deployment.failed: nothing can be told of it"
-	now.says("a", desk.Why{State: desk.StateRunning, Cause: desk.CauseNoStream, Text: text})
-	now.says("b", desk.Why{State: desk.StateBlocked, Cause: desk.CauseBehind, Text: "behind task a of the same job, which " + text})
-}
-
 func TestNoTimeIsPromisedWhereNoSlotIsFree(t *testing.T) {
 	t.Parallel()
 	f := newFloor(t)
@@ -199,60 +138,26 @@ func (f *floor) handOut(again time.Duration) {
 // events is where a run event of a task goes.
 func (f *floor) events(id, kind string) string { return events.NewSubjects(prefix, "").Event(id, kind) }
 
-func TestAStoppedConsumerIsNamedAsTheCause(t *testing.T) {
+// lease is a worker's on a job, for a task.
+func (f *floor) lease(job, grant string) {
+	f.t.Helper()
+	f.key(f.topology.Leases(), queue.TargetKey(job), grant)
+}
+
+func TestATaskWhoseIDIsAnothersSaysSo(t *testing.T) {
 	t.Parallel()
 	f := newFloor(t)
 	f.ensure()
-	f.publish("web", "a")
-	f.publish("web", "b")
-	f.lost("gone", "w9")
-	f.lost("back", "w1")
-	f.publishBody(f.events("back", "retry"), `{"task_id":"back","event":"retry","reason":"nomad_unavailable","delay_ms":60000}`, nil)
-	f.sign("w1", 2, 0)
-	tests := []struct {
-		stop  func(jetstream.ConsumerConfig) error
-		cause desk.Cause
-		text  string
-	}{
-		{func(jetstream.ConsumerConfig) error { return nil }, desk.CauseDelivering, ""},
-		{func(jetstream.ConsumerConfig) error {
-			_, err := f.js.PauseConsumer(t.Context(), f.topology.Tasks(), "dispatchd", time.Now().Add(time.Hour))
-			return err
-		}, desk.CausePaused, ": `nats consumer resume staging_DISPATCH_TASKS dispatchd`"},
-		{func(jetstream.ConsumerConfig) error {
-			return f.js.DeleteConsumer(t.Context(), f.topology.Tasks(), "dispatchd")
-		}, desk.CauseNoConsumer, "the queue's consumer is not there: a worker that may make it"},
-		{func(c jetstream.ConsumerConfig) error {
-			c.FilterSubjects = []string{f.topology.TaskSubject("*", "api", "*"), prefix + ".dispatch.task.destroy-job-pack.>"}
-			_, err := f.js.CreateConsumer(t.Context(), f.topology.Tasks(), c)
-			return err
-		}, desk.CauseFiltered, "the consumer has a filter, so some tasks are never delivered: delete it (`nats consumer rm staging_DISPATCH_TASKS dispatchd`)"},
+	f.work("w1", 2, map[string]step{"same": hang(tasks.StageBuild)})
+	f.publish("web", "same")
+	f.claimed("same")
+	f.publish("api", "same")
+	f.eventually("the row of the other message says so", func() bool {
+		rows := f.queue(desk.QueueQuery{Job: "api"}).Tasks
+		want := "another task with the same id has begun (job web): this one waits, and becomes a dead letter or a duplicate"
+		return len(rows) == 1 && rows[0].Why.State == desk.StateBlocked && rows[0].Why.Behind == "same" && rows[0].Why.Text == want
+	})
+	if got := f.show("same"); got.State != desk.StateRunning || got.Job != "web" {
+		t.Errorf("%+v, want the one that runs", got.Why)
 	}
-	consumer, err := f.js.Consumer(t.Context(), f.topology.Tasks(), "dispatchd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := consumer.CachedInfo().Config
-	for _, test := range tests {
-		if err := test.stop(config); err != nil {
-			t.Fatal(err)
-		}
-		for where, got := range map[string]desk.Why{"show": f.show("a").Why, "queue": f.row("a").Why} {
-			if got.State != desk.StateRunnable || got.Cause != test.cause || !strings.Contains(got.Text, test.text) {
-				t.Errorf("%s a: %+v, want %s because %q", where, got, test.cause, test.text)
-			}
-		}
-		for id, cause := range map[string]desk.Cause{"b": desk.CauseBehind, "gone": desk.CauseWorkerLost, "back": desk.CauseHandedBack} {
-			got := f.show(id)
-			if got.Cause != cause || !strings.Contains(got.Text, test.text) || test.text != "" && strings.Contains(got.Text, "within a minute") {
-				t.Errorf("%s: %+v, want %s and that %q", id, got.Why, cause, test.text)
-			}
-		}
-		warned := strings.Join(f.queue(desk.QueueQuery{}).Warnings, "; ")
-		if (warned == "") != (test.text == "") || !strings.Contains(warned, test.text) {
-			t.Errorf("warnings %q, want %q", warned, test.text)
-		}
-	}
-	f.publish("api", "passes")
-	f.says("passes", desk.Why{State: desk.StateRunnable, Cause: desk.CauseDelivering, Text: "is being delivered: 2 of 2 slots are free"})
 }
