@@ -66,7 +66,7 @@ func TestAStoppedConsumerIsNamedAsTheCause(t *testing.T) {
 				t.Errorf("%s: %+v, want %s and that %q", id, got.Why, cause, way.text)
 			}
 		}
-		if got := f.queue(desk.QueueQuery{}).Warnings; len(got) != 1 || !strings.Contains(got[0], way.text) {
+		if got := f.queue(desk.QueueQuery{}).Warnings; len(got) != 1 || !strings.Contains(got[0], way.text) || strings.Contains(got[0], "for another 0s") {
 			t.Errorf("warnings %q, want %q", got, way.text)
 		}
 	}

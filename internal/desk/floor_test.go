@@ -113,10 +113,12 @@ func (s *script) Handle(ctx context.Context, t tasks.Task, at tasks.Attempt, rep
 	return do(ctx, t, at, rep)
 }
 
-// hang is in a stage until its task ends.
+// hang is in a stage, or in none, until its task ends.
 func hang(stage tasks.Stage) step {
 	return func(ctx context.Context, _ tasks.Task, _ tasks.Attempt, rep tasks.Reporter) (tasks.Result, error) {
-		rep.Stage(stage)
+		if stage != "" {
+			rep.Stage(stage)
+		}
 		<-ctx.Done()
 		return tasks.Result{}, context.Cause(ctx)
 	}

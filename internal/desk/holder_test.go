@@ -1,6 +1,7 @@
 package desk_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -51,9 +52,7 @@ func TestAKilledWorkersTaskIsNotTakenForOneThatRuns(t *testing.T) {
 func TestAHolderSaysWhatItsWorkerIsAbout(t *testing.T) {
 	t.Parallel()
 	f := newFloor(t)
-	gate := make(chan struct{})
-	defer close(gate)
-	f.work("w1", 2, map[string]step{"a": gated(gate, tasks.StageBuild), "quiet": gated(gate, "")})
+	f.work("w1", 2, map[string]step{"a": hang(tasks.StageBuild), "quiet": hang("")})
 	f.publish("web", "a")
 	f.publish("api", "quiet")
 	f.claimed("quiet")
@@ -129,7 +128,11 @@ func TestAnEndThatCouldNotBeToldYetIsNotSaidToBeOver(t *testing.T) {
 	t.Parallel()
 	f := newFloor(t)
 	gate := make(chan struct{})
-	f.work("w1", 1, map[string]step{"a": gated(gate, tasks.StageBuild)})
+	f.work("w1", 1, map[string]step{"a": func(_ context.Context, _ tasks.Task, _ tasks.Attempt, rep tasks.Reporter) (tasks.Result, error) {
+		rep.Stage(tasks.StageBuild)
+		<-gate
+		return tasks.Result{}, nil
+	}})
 	f.publish("web", "a")
 	f.eventually("a is in its stage", func() bool { return f.show("a").Stage == tasks.StageBuild })
 	f.publish("web", "b")

@@ -132,8 +132,7 @@ func (v *TaskView) countLost() {
 	if v.Run == nil {
 		return
 	}
-	switch v.State {
-	case StateRetry, StateBlocked, StateRunnable:
+	if v.State == StateRetry || v.State == StateBlocked || v.State == StateRunnable {
 		v.Run.Lost++
 	}
 	v.Run.Lost = max(v.Run.Lost, 0)

@@ -123,7 +123,7 @@ func (d *Desk) why(ctx context.Context, s *snapshot, p place) (Why, error) {
 // nothing could be told of it.
 func (s *snapshot) untold(why Why, own head) Why {
 	stopped, _ := s.consumer.stops(own.subject)
-	if s.capacity().Workers == 0 || why.Cause == CauseNoFreeSlot || stopped != "" {
+	if s.capacity().Workers == 0 || why.Cause == CauseNoFreeSlot || why.Cause == CauseBehind || stopped != "" {
 		return why
 	}
 	if missing := s.missing(own.kind); missing != "" {

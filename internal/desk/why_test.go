@@ -1,7 +1,6 @@
 package desk_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -63,17 +62,6 @@ func (f *floor) row(id string) desk.Row {
 	}
 	f.t.Fatalf("the queue does not list %s", id)
 	return desk.Row{}
-}
-
-// gated is a step that is in a stage until the channel is closed.
-func gated(gate <-chan struct{}, stage tasks.Stage) step {
-	return func(_ context.Context, _ tasks.Task, _ tasks.Attempt, rep tasks.Reporter) (tasks.Result, error) {
-		if stage != "" {
-			rep.Stage(stage)
-		}
-		<-gate
-		return tasks.Result{}, nil
-	}
 }
 
 func TestNoTimeIsPromisedWhereNoSlotIsFree(t *testing.T) {
