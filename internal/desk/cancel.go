@@ -37,7 +37,7 @@ func (d *Desk) Cancel(ctx context.Context, id, why string) (Cancelled, error) {
 		return Cancelled{}, err
 	}
 	c := Cancelled{TaskID: id, Was: found.Why, Outcome: found.Outcome}
-	if found.State == StateEnded {
+	if found.Outcome != nil && found.Outcome.At != nil {
 		c.Text = fmt.Sprintf("%s: %s; it is left alone", id, found.Text)
 		return c, nil
 	}

@@ -113,10 +113,12 @@ func (s *script) Handle(ctx context.Context, t tasks.Task, at tasks.Attempt, rep
 	return do(ctx, t, at, rep)
 }
 
-// hang is in a stage until its task ends.
+// hang is in a stage, or in none, until its task ends.
 func hang(stage tasks.Stage) step {
 	return func(ctx context.Context, _ tasks.Task, _ tasks.Attempt, rep tasks.Reporter) (tasks.Result, error) {
-		rep.Stage(stage)
+		if stage != "" {
+			rep.Stage(stage)
+		}
 		<-ctx.Done()
 		return tasks.Result{}, context.Cause(ctx)
 	}
@@ -173,6 +175,27 @@ func (f *floor) run(host service.Host) (stop func()) {
 		view, err := f.desk.Workers(f.t.Context())
 		return err == nil && strings.Contains(fmt.Sprint(view.Workers), host.Config.Worker.ID)
 	})
+	return stop
+}
+
+// once starts a run-once about the job web; it is stopped before it has ended.
+func (f *floor) once(worker, id string, do step) (stop func()) {
+	f.t.Helper()
+	host := f.host(worker, 1)
+	host.Config.RunOnce.MetaTask = "deploy-image"
+	host.Config.RunOnce.MetaParams = `{"jobId":"web","imageName":"nginx","deploymentId":"d1","serviceId":"s1"}`
+	host.Config.RunOnce.NomadJobID = "deploy/" + id
+	host.Handler = &script{steps: map[string]step{id: do}}
+	ctx, cancel := context.WithCancel(f.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- service.RunOnce(ctx, host) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err == nil {
+			f.t.Error("RunOnce() = nil, want that it was stopped")
+		}
+	})
+	f.t.Cleanup(stop)
 	return stop
 }
 

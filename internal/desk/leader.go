@@ -140,25 +140,6 @@ func (l leader) state(ctx context.Context, stream, filter string) (state, error)
 	}
 }
 
-// delivered returns the highest sequence that the consumer has handed out; 0
-// where there is no consumer.
-func (l leader) delivered(ctx context.Context, stream, consumer string) (uint64, error) {
-	var response struct {
-		refused
-		Delivered struct {
-			Sequence uint64 `json:"stream_seq"`
-		} `json:"delivered"`
-	}
-	err := l.ask(ctx, "CONSUMER.INFO."+stream+"."+consumer, nil, &response)
-	if isCode(err, codeNoConsumer) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, explain(stream, err)
-	}
-	return response.Delivered.Sequence, nil
-}
-
 // streamOf names the stream that keeps a subject; empty where none does.
 func (l leader) streamOf(ctx context.Context, subject string) (string, error) {
 	var response struct {

@@ -2,8 +2,6 @@ package desk
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"github.com/dispatchd/dispatchd/internal/queue"
 )
@@ -17,7 +15,11 @@ func (d *Desk) addPlace(ctx context.Context, v *TaskView) error {
 		return d.addQueuePlace(ctx, v)
 	case v.Run != nil:
 		return d.addOutsidePlace(ctx, v)
-	case len(v.Letters) > 0:
+	}
+	if err := d.addBeginning(ctx, v); v.State != "" || err != nil {
+		return err
+	}
+	if len(v.Letters) > 0 {
 		last := v.Letters[len(v.Letters)-1]
 		v.Why = Why{State: StateDeadLetter, Reason: last.Reason, Message: last.Message, Text: "is a dead letter: " + string(last.Reason)}
 		v.Since = &last.Stored
@@ -45,10 +47,10 @@ func (d *Desk) addQueuePlace(ctx context.Context, v *TaskView) error {
 		return err
 	}
 	if first == nil || own == nil {
-		v.Why = Why{State: StateEnding, Text: "it moves just now: ask again"}
+		v.Why = Why{State: StateEnding, Text: "moves just now: ask again"}
 		return nil
 	}
-	v.Why, err = d.why(ctx, s, place{line: s.at(v.Job), first: d.headOf(first), own: d.headOf(own), sequence: own.Sequence})
+	v.Why, err = d.why(ctx, s, place{line: s.at(v.Job), first: d.headOf(first), own: d.headOf(own)})
 	switch {
 	case v.State == StateRunning && v.Started != nil:
 		v.Since = v.Started
@@ -62,9 +64,9 @@ func (d *Desk) addQueuePlace(ctx context.Context, v *TaskView) error {
 
 // lookAt is a snapshot of one job: nothing is listed but workers and leases.
 func (d *Desk) lookAt(ctx context.Context, v *TaskView) (*snapshot, error) {
-	s := &snapshot{jobs: map[string]*line{}, runs: map[string]bool{v.TaskID: v.Run != nil}, uncovered: v.uncovered}
+	s := &snapshot{taken: v.At, jobs: map[string]*line{}, runs: map[string]bool{v.TaskID: v.Run != nil}, uncovered: v.uncovered}
 	var err error
-	if s.delivered, err = d.leader.delivered(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
+	if s.consumer, err = d.leader.consumer(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
 		return nil, err
 	}
 	if s.hands, err = d.hands(ctx); absent(err) != nil {
@@ -88,39 +90,14 @@ func (d *Desk) lookAt(ctx context.Context, v *TaskView) (*snapshot, error) {
 // hasWorker returns the worker of a run and whether it lives. A run-once that was
 // started again has another name than the one that claimed the run.
 func (d *Desk) hasWorker(ctx context.Context, id string, run queue.OpenRun) (name string, lives bool, err error) {
-	bucket := d.topology.Leases()
-	once, err := d.leader.last(ctx, queue.BucketStream(bucket), queue.KeySubject(bucket, queue.OnceKey(id)))
-	if absent(err) != nil {
+	once, err := d.once(ctx, id)
+	if err != nil {
 		return "", false, err
 	}
 	if once != nil {
-		var info queue.WorkerInfo
-		if err := json.Unmarshal(once.Data, &info); err != nil {
-			return "", false, fmt.Errorf("read the sign of life of the run-once of %s: %w", id, err)
-		}
-		return info.ID, true, nil
+		return once.ID, true, nil
 	}
+	bucket := d.topology.Leases()
 	alive, err := d.leader.last(ctx, queue.BucketStream(bucket), queue.KeySubject(bucket, queue.WorkerKey(run.Worker)))
 	return run.Worker, alive != nil, absent(err)
-}
-
-// addOutsidePlace says where a task is that has a run and no message.
-func (d *Desk) addOutsidePlace(ctx context.Context, v *TaskView) error {
-	h, err := d.hands(ctx)
-	if absent(err) != nil {
-		return err
-	}
-	v.Since = v.Started
-	for _, g := range h.grants {
-		if g.TaskID == v.TaskID {
-			v.Why, err = d.running(ctx, &snapshot{hands: h}, g, false)
-			return err
-		}
-	}
-	v.Why = Why{State: StateRetry, Cause: CauseWorkerLost, Worker: v.Run.Worker}
-	v.Text = fmt.Sprintf("was with worker %s, which has died, and no message brings it back; it %s", v.Run.Worker, (&snapshot{hands: h}).afterDeath(false))
-	if v.Run.WorkerLives {
-		v.Cause, v.Text = CauseHandedBack, fmt.Sprintf("is with worker %s, between two attempts", v.Run.Worker)
-	}
-	return nil
 }

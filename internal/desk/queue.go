@@ -66,7 +66,7 @@ type QueueQuery struct {
 // Queue looks at the queue.
 func (d *Desk) Queue(ctx context.Context, q QueueQuery) (QueueView, error) {
 	view := QueueView{At: d.now()}
-	s, err := d.look(ctx)
+	s, err := d.look(ctx, view.At)
 	if err != nil {
 		return view, err
 	}
@@ -157,16 +157,13 @@ func (d *Desk) row(ctx context.Context, s *snapshot, m, first *message) (Row, er
 	if !ok {
 		job = m.Subject
 	}
-	why, err := d.why(ctx, s, place{line: s.at(job), first: d.headOf(first), own: d.headOf(m), sequence: m.Sequence})
+	why, err := d.why(ctx, s, place{line: s.at(job), first: d.headOf(first), own: d.headOf(m)})
 	return Row{TaskID: id, Task: kind, Job: job, Queued: m.Time, Why: why, sequence: m.Sequence}, err
 }
 
 func (d *Desk) headOf(m *message) head {
-	kind, _, id, ok := d.topology.TaskParts(m.Subject)
-	if !ok {
-		return head{}
-	}
-	return head{id: id, kind: tasks.Kind(kind)}
+	kind, _, id, _ := d.topology.TaskParts(m.Subject)
+	return head{subject: m.Subject, sequence: m.Sequence, id: id, kind: tasks.Kind(kind)}
 }
 
 // jobRows reads the oldest tasks of one job.

@@ -107,7 +107,7 @@ func TestWithoutWorkersTheQueueSaysSo(t *testing.T) {
 	if len(view.Warnings) != 1 || !strings.Contains(view.Warnings[0], "no worker of the service lives") {
 		t.Errorf("warnings %q", view.Warnings)
 	}
-	if why := f.show("b").Why; why.Behind != "a" || why.Text != "behind task a of the same job, which waits too" {
+	if why := f.show("b").Why; why.Behind != "a" || why.Text != "behind task a of the same job, which waits too: no worker lives: start `dispatchd run`" {
 		t.Errorf("b: %+v", why)
 	}
 }
@@ -151,38 +151,6 @@ func TestOddKeysInTheBucketsHideNothing(t *testing.T) {
 			t.Errorf("%s is %s (%s), want runnable", id, got.State, got.Text)
 		}
 	}
-}
-
-func TestAKilledWorkersTaskIsNotTakenForOneThatRuns(t *testing.T) {
-	t.Parallel()
-	f := newFloor(t)
-	f.ensure()
-	stop := f.work("w1", 1, map[string]step{"a": hang(tasks.StageBuild)})
-	f.publishBody(prefix+".dispatch.event.a.retry", `{"task_id":"a","event":"retry","reason":"nomad_unavailable","delay_ms":15000}`, nil) // of an earlier attempt
-	f.publish("web", "a")
-	f.claimed("a")
-	// What a kill -9 leaves once the lease and the sign of life have ended.
-	stream, err := f.js.Stream(t.Context(), "KV_staging_dispatch_lease")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.staging_dispatch_lease.worker.w1")); err != nil {
-		t.Fatal(err)
-	}
-	if why := f.show("a").Why; why.State != desk.StateRunning || !strings.Contains(why.Text, "gives no sign of life") {
-		t.Errorf("with the lease: %+v, want that its worker gives no sign of life", why)
-	}
-	if got := f.queue(desk.QueueQuery{}).Warnings; len(got) != 2 || !strings.Contains(got[1], "worker w1 holds job web for task a and gives no sign of life") {
-		t.Errorf("warnings %q", got)
-	}
-	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.staging_dispatch_lease.target.>")); err != nil {
-		t.Fatal(err)
-	}
-	view := f.show("a")
-	if view.State != desk.StateRetry || view.Cause != desk.CauseWorkerLost || view.Run.WorkerLives || view.Run.Attempts != 1 {
-		t.Errorf("without the lease: %+v %+v, want that its worker is lost", view.Why, view.Run)
-	}
-	stop()
 }
 
 func TestWhereNothingCanBeToldTheTasksSaySo(t *testing.T) {

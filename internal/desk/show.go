@@ -2,7 +2,6 @@ package desk
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -45,6 +44,7 @@ func (d *Desk) show(ctx context.Context, q ShowQuery, uncovered func(tasks.Kind)
 			return view, err
 		}
 	}
+	view.countLost()
 	if err := d.addEvents(ctx, &view, q.Events); err != nil {
 		return view, err
 	}
@@ -67,23 +67,12 @@ func (d *Desk) addOutcome(ctx context.Context, v *TaskView) error {
 	}
 	v.Task, v.Outcome = string(settlement.Kind), outcomeView(*settlement, at)
 	v.learn(*settlement)
-	v.Why = Why{State: StateEnded, Text: endedText(*settlement)}
 	v.Since = at
+	v.Why = Why{State: StateEnded, Text: endedText(*settlement)}
 	if v.Run != nil {
-		// Its worker is not done with it. For a moment that is nothing to speak of.
-		if missing := v.uncovered(settlement.Kind); missing != "" {
-			v.State, v.Cause = StateEnding, CauseNoStream
-			v.Text += "; that cannot be told: no stream covers " + missing
-		}
+		v.Why = whyNotTold(*settlement, teller{v.Run.Worker, v.Run.WorkerLives}, v.At.Sub(*at), v.uncovered)
 	}
 	return nil
-}
-
-func endedText(s worker.Settlement) string {
-	if s.Succeeded() {
-		return "has ended: succeeded"
-	}
-	return fmt.Sprintf("has ended: failed (%s)", s.Reason)
 }
 
 // learn takes from a settlement what it says beside the outcome.
@@ -118,7 +107,7 @@ func (d *Desk) addRun(ctx context.Context, v *TaskView) error {
 	v.Started, v.touched = &first, &m.Time
 	v.Run = &RunView{
 		Worker: name, WorkerLives: alive, Attempts: run.Attempts, Claims: run.Claims, HandedBack: run.HandedBack,
-		Lost: max(run.Lost(), 0), Announced: run.Announced, LogLines: run.LogSequence, Reached: reachedResult(run.Reached),
+		Lost: run.Lost(), Announced: run.Announced, LogLines: run.LogSequence, Reached: reachedResult(run.Reached),
 	}
 	if len(run.Targets) > 0 {
 		v.Job = tasks.TargetToken(run.Targets[0])
@@ -134,6 +123,19 @@ func (d *Desk) addRun(ctx context.Context, v *TaskView) error {
 		v.Since = &m.Time
 	}
 	return nil
+}
+
+// countLost counts the attempts whose worker died. The record counts on the newest
+// being under way: where nobody has the task, that one has been handed back, or is
+// lost, too.
+func (v *TaskView) countLost() {
+	if v.Run == nil {
+		return
+	}
+	if v.State == StateRetry || v.State == StateBlocked || v.State == StateRunnable {
+		v.Run.Lost++
+	}
+	v.Run.Lost = max(v.Run.Lost, 0)
 }
 
 // addQueued reads the task's message in the queue.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sort"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
@@ -14,11 +16,12 @@ import (
 type snapshot struct {
 	hands
 
-	jobs map[string]*line
-	runs map[string]bool
-	// delivered is the highest sequence that was ever handed to a worker.
-	delivered uint64
-	state     state
+	// taken is when it was taken, by our own clock.
+	taken    time.Time
+	jobs     map[string]*line
+	runs     map[string]bool
+	consumer consumer
+	state    state
 	// uncovered names the subjects of a kind of task that no stream covers; it asks
 	// the server once, and only where somebody wants to know.
 	uncovered func(tasks.Kind) string
@@ -36,17 +39,28 @@ type line struct {
 	// open is the task that has an open run and nobody's lease; empty where
 	// there is none.
 	open string
+
+	asked    sync.Once
+	front    Why
+	frontErr error
+}
+
+// inFront is where the task in front of the others of a job is. It is read once for
+// all of them.
+func (l *line) inFront(read func() (Why, error)) (Why, error) {
+	l.asked.Do(func() { l.front, l.frontErr = read() })
+	return l.front, l.frontErr
 }
 
 // look takes a snapshot. Its parts are read one after the other: a task that
 // moves meanwhile may be seen at either place.
-func (d *Desk) look(ctx context.Context) (*snapshot, error) {
-	s := &snapshot{jobs: map[string]*line{}, runs: map[string]bool{}, uncovered: d.uncovered(ctx)}
+func (d *Desk) look(ctx context.Context, at time.Time) (*snapshot, error) {
+	s := &snapshot{taken: at, jobs: map[string]*line{}, runs: map[string]bool{}, uncovered: d.uncovered(ctx)}
 	var err error
 	if s.state, err = d.leader.state(ctx, d.topology.Tasks(), d.topology.AllTasks()); err != nil {
 		return nil, err
 	}
-	if s.delivered, err = d.leader.delivered(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
+	if s.consumer, err = d.leader.consumer(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
 		return nil, err
 	}
 	if s.hands, err = d.hands(ctx); err != nil {

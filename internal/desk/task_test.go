@@ -203,14 +203,7 @@ func TestATaskOutsideTheQueueIsShown(t *testing.T) {
 	t.Parallel()
 	f := newFloor(t)
 	f.ensure()
-	host := f.host("once", 1)
-	host.Config.RunOnce.MetaTask = "deploy-image"
-	host.Config.RunOnce.MetaParams = `{"jobId":"web","imageName":"nginx","deploymentId":"d1","serviceId":"s1"}`
-	host.Config.RunOnce.NomadJobID = "deploy/dispatch-1700000000-0a1b2c3d"
-	host.Handler = &script{steps: map[string]step{"dispatch-1700000000-0a1b2c3d": hang(tasks.StageBuild)}}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- service.RunOnce(ctx, host) }()
+	stop := f.once("once", "dispatch-1700000000-0a1b2c3d", hang(tasks.StageBuild))
 	f.until("dispatch-1700000000-0a1b2c3d", desk.StateRunning)
 	f.publish("web", "behind")
 	if view := f.queue(desk.QueueQuery{}); view.Totals != (desk.Totals{Tasks: 1, Blocked: 1, Outside: 1, Jobs: 1}) {
@@ -225,10 +218,7 @@ func TestATaskOutsideTheQueueIsShown(t *testing.T) {
 		run := f.show("dispatch-1700000000-0a1b2c3d").Run
 		return run != nil && run.Worker == "again" && run.WorkerLives
 	})
-	cancel()
-	if err := <-done; err == nil {
-		t.Error("RunOnce() = nil, want that it was stopped")
-	}
+	stop()
 }
 
 // TestTheShapeOfJSON keeps the names that scripts rely on.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/dispatchd/dispatchd/internal/events"
-	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
@@ -38,6 +37,12 @@ const (
 	CauseNoWorker Cause = "no_worker"
 	// CauseNoFreeSlot: every slot has a task, or its worker is draining.
 	CauseNoFreeSlot Cause = "no_free_slot"
+	// CauseNoConsumer: the queue's consumer is not there, so that nothing is delivered.
+	CauseNoConsumer Cause = "no_consumer"
+	// CausePaused: somebody has paused the queue's consumer.
+	CausePaused Cause = "paused"
+	// CauseFiltered: somebody has given the queue's consumer a filter that leaves it out.
+	CauseFiltered Cause = "filtered"
 	// CauseDelivering: a slot is free and takes it now.
 	CauseDelivering Cause = "delivering"
 	// CauseRedelivery: it was handed back while it was not its turn, and comes again.
@@ -73,148 +78,136 @@ type place struct {
 	line *line
 	// first is the job's oldest message, own is ours.
 	first, own head
-	sequence   uint64
 }
 
-// head is what the subject of a message says of its task; both are empty where it
-// has not the form of a task's.
+// headOf is the message of one of the place's two tasks; nothing for any other.
+func (p place) headOf(id string) head {
+	switch id {
+	case p.own.id:
+		return p.own
+	case p.first.id:
+		return p.first
+	default:
+		return head{}
+	}
+}
+
+// head is what a message says of its task without its body; id and kind are empty
+// where the subject has not the form of a task's.
 type head struct {
-	id   string
-	kind tasks.Kind
+	subject  string
+	sequence uint64
+	id       string
+	kind     tasks.Kind
 }
 
 // why says why the task of a message is where it is.
 func (d *Desk) why(ctx context.Context, s *snapshot, p place) (Why, error) {
 	switch l := p.line; {
 	case l.holder != nil && l.holder.TaskID == p.own.id:
-		return d.running(ctx, s, *l.holder, true)
+		return d.running(ctx, s, *l.holder, p.own, true)
 	case l.holder != nil:
-		return d.behindHolder(ctx, s, *l.holder)
+		front, err := l.inFront(func() (Why, error) { return d.holder(ctx, s, *l.holder, p.headOf(l.holder.TaskID)) })
+		return behindHolder(l.holder.TaskID, front), err
 	case p.first != p.own && p.first.id != "":
 		return d.behindFirst(ctx, s, p)
 	case p.own.id != "" && s.runs[p.own.id]:
-		why, err := d.retry(ctx, s, p.own.id)
-		return s.untold(why, p.own.kind), err
+		why, err := d.retry(ctx, s, p.own)
+		return s.untold(why, p.own), err
 	default:
-		return s.untold(s.waiting(p), p.own.kind), nil
+		return s.untold(s.waiting(p.own), p.own), nil
 	}
 }
 
 // untold says of a task that workers could take by now that they don't, where
 // nothing could be told of it.
-func (s *snapshot) untold(why Why, kind tasks.Kind) Why {
-	if kind == "" || s.capacity().Workers == 0 || why.Cause == CauseNoFreeSlot {
+func (s *snapshot) untold(why Why, own head) Why {
+	stopped, _ := s.consumer.stops(own.subject)
+	if s.capacity().Workers == 0 || why.Cause == CauseNoFreeSlot || why.Cause == CauseBehind || stopped != "" {
 		return why
 	}
-	if missing := s.uncovered(kind); missing != "" {
+	if missing := s.missing(own.kind); missing != "" {
 		why.Cause, why.Text = CauseNoStream, "no stream covers "+missing+": it is not carried out before the backend's stream is there again"
 	}
 	return why
 }
 
-func (d *Desk) running(ctx context.Context, s *snapshot, g grant, isQueued bool) (Why, error) {
-	why := Why{State: StateRunning, Worker: g.Worker, Text: "runs on worker " + g.Worker}
-	stage, err := d.lastEvent(ctx, g.TaskID, events.EventStage)
-	if err != nil {
-		return why, err
+// missing names the subjects of a kind of task that no stream covers; empty where
+// all are covered, and where the kind is not known.
+func (s *snapshot) missing(kind tasks.Kind) string {
+	if kind == "" {
+		return ""
 	}
-	if stage != nil {
-		why.Stage = stage.Stage
-		why.Text += ", stage " + string(stage.Stage)
-	}
-	if !s.lives(g.Worker) {
-		why.Text += "; the worker gives no sign of life: if it is dead, the task " + s.afterDeath(isQueued)
-	}
-	return why, nil
+	return s.uncovered(kind)
 }
 
-func (d *Desk) behindHolder(ctx context.Context, s *snapshot, g grant) (Why, error) {
-	front, err := d.running(ctx, s, g, g.Sequence > 0)
+// holder says what a task is about that others wait for.
+func (d *Desk) holder(ctx context.Context, s *snapshot, g grant, of head) (Why, error) {
+	return d.running(ctx, s, g, of, g.Sequence > 0)
+}
+
+func behindHolder(id string, front Why) Why {
 	return Why{
-		State: StateBlocked, Cause: CauseBehind, Behind: g.TaskID, Worker: front.Worker, Stage: front.Stage,
-		Text: fmt.Sprintf("behind task %s of the same job, which %s", g.TaskID, front.Text),
-	}, err
+		State: StateBlocked, Cause: CauseBehind, Behind: id, Worker: front.Worker, Stage: front.Stage,
+		Text: fmt.Sprintf("behind task %s of the same job, which %s", id, front.Text),
+	}
 }
 
 func (d *Desk) behindFirst(ctx context.Context, s *snapshot, p place) (Why, error) {
-	front, err := d.why(ctx, s, place{line: p.line, first: p.first, own: p.first})
-	text := "which waits too"
-	if front.Cause == CauseHandedBack || front.Cause == CauseWorkerLost {
-		text += ": it " + front.Text
-	} else if front.Cause == CauseNoStream {
-		text += ": " + front.Text
-	}
+	front, err := p.line.inFront(func() (Why, error) { return d.why(ctx, s, place{line: p.line, first: p.first, own: p.first}) })
 	return Why{
 		State: StateBlocked, Cause: CauseBehind, Behind: p.first.id, Until: front.Until, Reason: front.Reason, Message: front.Message,
-		Text: fmt.Sprintf("behind task %s of the same job, %s", p.first.id, text),
+		Text: fmt.Sprintf("behind task %s of the same job, which waits too: %s", p.first.id, front.sentence()),
 	}, err
 }
 
+// sentence is the text where it does not stand behind its task's name: some texts
+// go on from there with a verb.
+func (w Why) sentence() string {
+	switch w.Cause {
+	case CauseHandedBack, CauseWorkerLost, CauseDelivering:
+		return "it " + w.Text
+	default:
+		return w.Text
+	}
+}
+
 // waiting says what the first task of a job waits for.
-func (s *snapshot) waiting(p place) Why {
+func (s *snapshot) waiting(own head) Why {
 	why := Why{State: StateRunnable}
 	room := s.capacity()
+	stopped, text := s.consumer.stops(own.subject)
 	switch {
 	case room.Workers == 0:
 		why.Cause, why.Text = CauseNoWorker, "no worker lives: start `dispatchd run`"
-	case p.sequence > 0 && p.sequence <= s.delivered:
-		why.Cause, why.Text = CauseRedelivery, "it was handed back while it was not its turn, and is delivered again within a minute or so"
+	case stopped != "":
+		why.Cause, why.Text = stopped, text
+	case own.sequence <= s.consumer.delivered:
+		why.Cause, why.Text = CauseRedelivery, "it was handed back while it was not its turn, and is delivered again within a minute or so"+s.noSlot()
 	case room.Free == 0:
-		why.Cause, why.Text = CauseNoFreeSlot, fmt.Sprintf("no free slot: all %d are busy", room.Slots)
-		if room.Busy < room.Slots {
-			why.Text = fmt.Sprintf("no free slot: %d of %d are busy, and the workers of the others drain", room.Busy, room.Slots)
-		}
+		why.Cause, why.Text = CauseNoFreeSlot, "no free slot: "+room.busy()
 	default:
 		why.Cause, why.Text = CauseDelivering, fmt.Sprintf("is being delivered: %d of %d slots are free", room.Free, room.Slots)
 	}
 	return why
 }
 
-// retry says when a task whose run is open and that nobody has comes again.
-func (d *Desk) retry(ctx context.Context, s *snapshot, id string) (Why, error) {
-	record, err := d.leader.last(ctx, queue.BucketStream(d.topology.Runs()), queue.KeySubject(d.topology.Runs(), id))
-	if err != nil {
-		return Why{}, err
+// noSlot is what a text that promises a delivery goes on with where no slot is free
+// for it; empty where one is, and where no worker lives, which is said elsewhere.
+func (s *snapshot) noSlot() string {
+	room := s.capacity()
+	if room.Workers == 0 || room.Free > 0 {
+		return ""
 	}
-	back, err := d.lastEvent(ctx, id, events.EventRetry)
-	if err != nil || record == nil {
-		return Why{State: StateRetry, Cause: CauseWorkerLost, Text: "it moves just now: ask again"}, err
-	}
-	// The record is written before the event of a task that is handed back, and
-	// again by the next claim: a newer record says that another attempt began.
-	if back == nil || back.stored.Before(record.Time) {
-		run, err := queue.DecodeRun(record.Data)
-		text := fmt.Sprintf("was with worker %s, which has died or lost it; it %s", run.Worker, s.afterDeath(true))
-		return Why{State: StateRetry, Cause: CauseWorkerLost, Worker: run.Worker, Text: text}, err
-	}
-	why := handedBack(*back)
-	if s.capacity().Workers == 0 {
-		why.Text += "; no worker lives to take it then: start `dispatchd run`"
-	}
-	return why, nil
+	return "; no slot is free: " + room.busy()
 }
 
-// afterDeath says what comes of a task whose worker is lost: one of the queue goes
-// to another worker, one that has no message is ended by any.
-func (s *snapshot) afterDeath(isQueued bool) string {
-	what, living := "is delivered again", s.capacity().Workers > 0
-	if !isQueued {
-		what, living = "is ended by the sweeper", len(s.live) > 0
+// busy says how none of the slots is free.
+func (c Capacity) busy() string {
+	if c.Busy < c.Slots {
+		return fmt.Sprintf("%d of %d are busy, and the workers of the others drain", c.Busy, c.Slots)
 	}
-	if !living {
-		return what + " once a worker lives: start `dispatchd run`"
-	}
-	return what + " within a minute"
-}
-
-func handedBack(back storedEvent) Why {
-	until := back.stored.Add(time.Duration(back.DelayMS) * time.Millisecond).UTC()
-	why := Why{State: StateRetry, Cause: CauseHandedBack, Until: &until, Reason: back.Reason, Message: back.Message, Stage: back.Stage}
-	why.Text = fmt.Sprintf("was handed back until %s because of %s", until.Format(time.TimeOnly), back.Reason)
-	if back.Message != "" {
-		why.Text += ": " + back.Message
-	}
-	return why
+	return fmt.Sprintf("all %d are busy", c.Slots)
 }
 
 // storedEvent is a run event and when the server stored it.
