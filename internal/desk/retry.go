@@ -26,11 +26,47 @@ func (d *Desk) retry(ctx context.Context, s *snapshot, own head) (Why, error) {
 	case run.Queue != "" && run.Queue != own.subject:
 		return d.behindNamesake(run, own.id), nil
 	case back == nil || back.stored.Before(record.Time):
+		refused, err := d.refused(ctx, own.id, record.Time)
+		if refused != nil || err != nil {
+			return s.cannotBegin(StateRetry, refused), err
+		}
 		return s.withoutWord(run, record.Time, own), nil
 	}
 	why := handedBack(*back)
 	why.Text += s.notThen(own, s.taken.After(*why.Until))
 	return why, nil
+}
+
+// begins says what the first task of a job waits for, of which no run is open.
+func (d *Desk) begins(ctx context.Context, s *snapshot, own head) (Why, error) {
+	why := s.waiting(own)
+	if why.Cause != CauseRedelivery || own.id == "" {
+		return why, nil
+	}
+	refused, err := d.refused(ctx, own.id, time.Time{})
+	if refused != nil {
+		why = s.cannotBegin(StateRunnable, refused)
+	}
+	return why, err
+}
+
+// refused returns what a worker has said last of a task that it could not begin; nil
+// where it has said nothing since.
+func (d *Desk) refused(ctx context.Context, id string, since time.Time) (*storedEvent, error) {
+	said, err := d.lastEvent(ctx, id, events.EventWaiting)
+	if err != nil || said == nil || said.Behind != "" || said.stored.Before(since) {
+		return nil, err
+	}
+	return said, nil
+}
+
+func (s *snapshot) cannotBegin(state State, refused *storedEvent) Why {
+	if refused == nil {
+		return Why{}
+	}
+	text := fmt.Sprintf("could not begin when worker %s had it at %s: %s; it is tried again within seconds",
+		refused.Worker, refused.stored.UTC().Format(time.TimeOnly), refused.Message)
+	return Why{State: state, Cause: CauseCannotBegin, Worker: refused.Worker, Message: refused.Message, Text: text + s.noSlot()}
 }
 
 // behindNamesake says of a message that its id is that of another task, which has

@@ -47,6 +47,9 @@ const (
 	CauseDelivering Cause = "delivering"
 	// CauseRedelivery: it was handed back while it was not its turn, and comes again.
 	CauseRedelivery Cause = "redelivery"
+	// CauseCannotBegin: NATS, or one of its streams, refused what the task needs to
+	// begin; Message says what.
+	CauseCannotBegin Cause = "cannot_begin"
 	// CauseHandedBack: an attempt has failed, or its worker was stopped; Until says when the next begins.
 	CauseHandedBack Cause = "handed_back"
 	// CauseNoStream: no stream keeps the backend's events, so that nothing could be
@@ -115,7 +118,8 @@ func (d *Desk) why(ctx context.Context, s *snapshot, p place) (Why, error) {
 		why, err := d.retry(ctx, s, p.own)
 		return s.untold(why, p.own), err
 	default:
-		return s.untold(s.waiting(p.own), p.own), nil
+		why, err := d.begins(ctx, s, p.own)
+		return s.untold(why, p.own), err
 	}
 }
 
@@ -165,7 +169,7 @@ func (d *Desk) behindFirst(ctx context.Context, s *snapshot, p place) (Why, erro
 // go on from there with a verb.
 func (w Why) sentence() string {
 	switch w.Cause {
-	case CauseHandedBack, CauseWorkerLost, CauseDelivering:
+	case CauseHandedBack, CauseWorkerLost, CauseDelivering, CauseCannotBegin:
 		return "it " + w.Text
 	default:
 		return w.Text

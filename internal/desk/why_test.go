@@ -149,3 +149,34 @@ func TestATaskWhoseIDIsAnothersSaysSo(t *testing.T) {
 		t.Errorf("%+v, want the one that runs", got.Why)
 	}
 }
+
+func TestATaskThatCannotBeginSaysWhatRefusesIt(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	f.ensure()
+	full := func(bytes int64) {
+		stream, err := f.js.Stream(t.Context(), "KV_staging_dispatch_run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := stream.CachedInfo().Config
+		config.MaxBytes = bytes
+		if _, err := f.js.UpdateStream(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full(1)
+	f.work("w1", 1, nil)
+	f.publish("web", "a")
+	f.publish("web", "b")
+	f.eventually("a says what refuses it", func() bool {
+		why := f.show("a").Why
+		return why.State == desk.StateRunnable && why.Cause == desk.CauseCannotBegin && strings.Contains(why.Text, "w1") && strings.Contains(why.Message, "maximum bytes")
+	})
+	f.eventually("b says what the task in front waits for", func() bool {
+		why := f.show("b").Why
+		return why.Behind == "a" && strings.Contains(why.Text, "which waits too: it could not begin")
+	})
+	full(-1)
+	f.until("a", desk.StateEnded)
+}
