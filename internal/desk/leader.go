@@ -105,6 +105,8 @@ type state struct {
 	First    uint64            `json:"first_seq"`
 	Last     uint64            `json:"last_seq"`
 	Subjects map[string]uint64 `json:"subjects"`
+	// skew is how far the server's clock is ahead of ours; 0 where it does not tell.
+	skew time.Duration
 }
 
 type infoRequest struct {
@@ -114,8 +116,9 @@ type infoRequest struct {
 
 type infoResponse struct {
 	refused
-	State state `json:"state"`
-	Total int   `json:"total"`
+	State state     `json:"state"`
+	Total int       `json:"total"`
+	Time  time.Time `json:"ts"`
 }
 
 // state reads what a stream holds, with the subjects that the filter lets
@@ -129,6 +132,9 @@ func (l leader) state(ctx context.Context, stream, filter string) (state, error)
 		}
 		if all.Subjects == nil {
 			all = page.State
+			if !page.Time.IsZero() {
+				all.skew = time.Until(page.Time)
+			}
 		}
 		for subject, count := range page.State.Subjects {
 			all.Subjects[subject] = count

@@ -37,6 +37,10 @@ func (d *Desk) addBeginning(ctx context.Context, v *TaskView) error {
 		return err
 	}
 	v.Since = &newest.stored
+	if newest.Behind == "" {
+		v.Why = (&snapshot{}).cannotBegin(StateRunnable, newest)
+		return nil
+	}
 	v.Why, err = d.behindEvent(ctx, v, *newest)
 	v.Text = fmt.Sprintf("a run-once (worker %s) waits for its turn: %s", once.ID, v.Text)
 	return err
@@ -51,7 +55,7 @@ func (d *Desk) behindEvent(ctx context.Context, v *TaskView, waiting storedEvent
 	}
 	for _, g := range h.grants {
 		if g.TaskID == waiting.Behind {
-			front, err := d.holder(ctx, &snapshot{hands: h, taken: v.At, uncovered: v.uncovered}, g, head{})
+			front, err := d.holder(ctx, &snapshot{hands: h, uncovered: v.uncovered}, g, head{})
 			return behindHolder(g.TaskID, front), err
 		}
 	}
@@ -65,7 +69,7 @@ func (d *Desk) addOutsidePlace(ctx context.Context, v *TaskView) error {
 	if absent(err) != nil {
 		return err
 	}
-	s := &snapshot{hands: h, taken: v.At, uncovered: v.uncovered}
+	s := &snapshot{hands: h, uncovered: v.uncovered}
 	v.Since = v.Started
 	for _, g := range h.grants {
 		if g.TaskID == v.TaskID {

@@ -64,7 +64,7 @@ func (d *Desk) addQueuePlace(ctx context.Context, v *TaskView) error {
 
 // lookAt is a snapshot of one job: nothing is listed but workers and leases.
 func (d *Desk) lookAt(ctx context.Context, v *TaskView) (*snapshot, error) {
-	s := &snapshot{taken: v.At, jobs: map[string]*line{}, runs: map[string]bool{v.TaskID: v.Run != nil}, uncovered: v.uncovered}
+	s := &snapshot{jobs: map[string]*line{}, runs: map[string]bool{v.TaskID: v.Run != nil}, uncovered: v.uncovered}
 	var err error
 	if s.consumer, err = d.leader.consumer(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
 		return nil, err

@@ -66,7 +66,7 @@ type QueueQuery struct {
 // Queue looks at the queue.
 func (d *Desk) Queue(ctx context.Context, q QueueQuery) (QueueView, error) {
 	view := QueueView{At: d.now()}
-	s, err := d.look(ctx, view.At)
+	s, err := d.look(ctx)
 	if err != nil {
 		return view, err
 	}

@@ -15,9 +15,15 @@ func (d *Desk) retry(ctx context.Context, s *snapshot, own head) (Why, error) {
 	if err != nil {
 		return Why{}, err
 	}
+	if record == nil {
+		return Why{State: StateRetry, Cause: CauseWorkerLost, Text: "moves just now: ask again"}, nil
+	}
+	if refused, err := d.refused(ctx, own.id); refused != nil || err != nil {
+		return s.cannotBegin(StateRetry, refused), err
+	}
 	back, err := d.lastEvent(ctx, own.id, events.EventRetry)
-	if err != nil || record == nil {
-		return Why{State: StateRetry, Cause: CauseWorkerLost, Text: "moves just now: ask again"}, err
+	if err != nil {
+		return Why{}, err
 	}
 	run, err := queue.DecodeRun(record.Data)
 	switch {
@@ -26,10 +32,6 @@ func (d *Desk) retry(ctx context.Context, s *snapshot, own head) (Why, error) {
 	case run.Queue != "" && run.Queue != own.subject:
 		return d.behindNamesake(run, own.id), nil
 	case back == nil || back.stored.Before(record.Time):
-		refused, err := d.refused(ctx, own.id, record.Time)
-		if refused != nil || err != nil {
-			return s.cannotBegin(StateRetry, refused), err
-		}
 		return s.withoutWord(run, record.Time, own), nil
 	}
 	why := handedBack(*back)
@@ -43,21 +45,21 @@ func (d *Desk) begins(ctx context.Context, s *snapshot, own head) (Why, error) {
 	if why.Cause != CauseRedelivery || own.id == "" {
 		return why, nil
 	}
-	refused, err := d.refused(ctx, own.id, time.Time{})
+	refused, err := d.refused(ctx, own.id)
 	if refused != nil {
 		why = s.cannotBegin(StateRunnable, refused)
 	}
 	return why, err
 }
 
-// refused returns what a worker has said last of a task that it could not begin; nil
-// where it has said nothing since.
-func (d *Desk) refused(ctx context.Context, id string, since time.Time) (*storedEvent, error) {
-	said, err := d.lastEvent(ctx, id, events.EventWaiting)
-	if err != nil || said == nil || said.Behind != "" || said.stored.Before(since) {
+// refused returns why a worker could not begin a task, where that is the last that
+// was said of it. It is said less and less often while it lasts.
+func (d *Desk) refused(ctx context.Context, id string) (*storedEvent, error) {
+	newest, err := d.lastEvent(ctx, id, "*")
+	if err != nil || newest == nil || newest.Event != events.EventWaiting || newest.Behind != "" {
 		return nil, err
 	}
-	return said, nil
+	return newest, nil
 }
 
 func (s *snapshot) cannotBegin(state State, refused *storedEvent) Why {
@@ -65,7 +67,7 @@ func (s *snapshot) cannotBegin(state State, refused *storedEvent) Why {
 		return Why{}
 	}
 	text := fmt.Sprintf("could not begin when worker %s had it at %s: %s; it is tried again within seconds",
-		refused.Worker, refused.stored.UTC().Format(time.TimeOnly), refused.Message)
+		refused.Worker, refused.stored.UTC().Format(time.DateTime), refused.Message)
 	return Why{State: state, Cause: CauseCannotBegin, Worker: refused.Worker, Message: refused.Message, Text: text + s.noSlot()}
 }
 

@@ -45,6 +45,12 @@ func (d *Desk) show(ctx context.Context, q ShowQuery, uncovered func(tasks.Kind)
 		}
 	}
 	view.countLost()
+	if view.Outcome == nil && (view.State == StateEnded || view.State == StateEnding) {
+		// It has ended since its record was looked for.
+		if err := d.addOutcome(ctx, &view); err != nil {
+			return view, err
+		}
+	}
 	if err := d.addEvents(ctx, &view, q.Events); err != nil {
 		return view, err
 	}

@@ -5,7 +5,6 @@ import (
 	"sort"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
@@ -16,8 +15,6 @@ import (
 type snapshot struct {
 	hands
 
-	// taken is when it was taken, by our own clock.
-	taken    time.Time
 	jobs     map[string]*line
 	runs     map[string]bool
 	consumer consumer
@@ -54,8 +51,8 @@ func (l *line) inFront(read func() (Why, error)) (Why, error) {
 
 // look takes a snapshot. Its parts are read one after the other: a task that
 // moves meanwhile may be seen at either place.
-func (d *Desk) look(ctx context.Context, at time.Time) (*snapshot, error) {
-	s := &snapshot{taken: at, jobs: map[string]*line{}, runs: map[string]bool{}, uncovered: d.uncovered(ctx)}
+func (d *Desk) look(ctx context.Context) (*snapshot, error) {
+	s := &snapshot{jobs: map[string]*line{}, runs: map[string]bool{}, uncovered: d.uncovered(ctx)}
 	var err error
 	if s.state, err = d.leader.state(ctx, d.topology.Tasks(), d.topology.AllTasks()); err != nil {
 		return nil, err

@@ -49,6 +49,8 @@ type hands struct {
 	grants []grant
 	// unreadable are keys in the bucket that hold neither.
 	unreadable []string
+	// taken is when they were read, by the server's clock, as all times in them are.
+	taken time.Time
 }
 
 // Workers lists the workers that live and what they hold.
@@ -89,7 +91,7 @@ func (d *Desk) hands(ctx context.Context) (hands, error) {
 	if err != nil {
 		return hands{}, err
 	}
-	h := hands{live: []Worker{}, grants: []grant{}}
+	h := hands{live: []Worker{}, grants: []grant{}, taken: d.now().Add(held.skew)}
 	for _, m := range messages {
 		if m == nil {
 			continue // it has just ended

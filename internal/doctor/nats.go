@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -120,6 +121,8 @@ func (s *server) jetStream(ctx context.Context) Result {
 	switch {
 	case err == nil:
 		return good(tried, "it is on")
+	case errors.As(err, &denied) && denied.Operation == natsconn.OpSubscribe:
+		return bad(Fail, tried, denied.Error(), remedy{"the NATS user's permissions", "allow it to subscribe to " + denied.Subject + ": answers come there"})
 	case errors.As(err, &denied):
 		return bad(Warn, tried, denied.Error(), remedy{"the NATS user's permissions", "allow it to publish " + denied.Subject + ": /readyz asks there"})
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
@@ -179,8 +182,8 @@ func (n NATS) covered(ctx context.Context, s *server) []Result {
 		results = append(results, bad(Fail, tried, "none covers "+strings.Join(uncovered, ", "),
 			remedy{"NATS_STREAM_PREFIX", "create one on the NATS server (it is the backend's, so dispatchd does not), or correct the prefix"}))
 	}
-	for name := range byStream {
-		results = append(results, s.guarantee(ctx, name))
+	for name, subjects := range byStream {
+		results = append(results, s.guarantee(ctx, name, subjects[0]))
 	}
 	return results
 }
@@ -195,7 +198,7 @@ func (s *server) streamOf(ctx context.Context, subject string) (name string, err
 
 // guarantee says how single an event is in a stream of the backend's: the
 // server itself drops one that it has seen, for as long as it remembers.
-func (s *server) guarantee(ctx context.Context, name string) Result {
+func (s *server) guarantee(ctx context.Context, name, subject string) Result {
 	tried := "look at the backend's stream " + name
 	var config jetstream.StreamConfig
 	err := s.denied.orDenied(ctx, func(ctx context.Context) error {
@@ -208,14 +211,31 @@ func (s *server) guarantee(ctx context.Context, name string) Result {
 	to := remedy{"stream " + name, "use limits retention without a limit of messages per subject, so that readers can tell what they have"}
 	switch {
 	case err != nil:
-		return bad(Warn, tried, "it covers the status subjects, but cannot be read: "+err.Error(),
+		return bad(Fail, tried, "it covers the status subjects, but cannot be read: "+err.Error(),
 			remedy{"the NATS user's permissions", "allow it to publish $JS.API.STREAM.INFO." + name})
 	case config.SubjectTransform != nil:
 		return bad(Warn, tried, "it renames subjects: events are stored under other names", to)
 	case config.Retention != jetstream.LimitsPolicy || config.MaxMsgsPerSubject > 0:
 		return bad(Warn, tried, fmt.Sprintf("messages vanish from it (%s retention, at most %d of a subject): events are delivered at least once, with the same Nats-Msg-Id", strings.ToLower(config.Retention.String()), config.MaxMsgsPerSubject), to)
 	}
+	if err := s.readsLeader(ctx, name, subject); err != nil {
+		return bad(Fail, tried, "its messages cannot be read: "+err.Error(),
+			remedy{"the NATS user's permissions", "allow it to publish $JS.API.STREAM.MSG.GET." + name + ": workers see there what was told"})
+	}
 	return good(tried, "it keeps what it gets: each event stands there once")
+}
+
+// readsLeader asks a stream's leader for a message, as workers do. That there is
+// none is an answer, too.
+func (s *server) readsLeader(ctx context.Context, stream, subject string) error {
+	request, err := json.Marshal(map[string]string{"last_by_subj": subject})
+	if err != nil {
+		return err
+	}
+	return s.denied.orDenied(ctx, func(ctx context.Context) error {
+		_, err := s.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, request)
+		return err
+	})
 }
 
 // clock compares our clock with the one that the server writes on its answers.

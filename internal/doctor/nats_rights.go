@@ -18,13 +18,14 @@ import (
 // denials hears which subjects the server refuses us: a forbidden request is
 // otherwise only a time-out.
 type denials struct {
-	mu   sync.Mutex
-	all  map[string]bool
+	mu sync.Mutex
+	// all are the subjects, each with what was refused there.
+	all  map[string]string
 	news chan *natsconn.PermissionError
 }
 
 func newDenials() *denials {
-	return &denials{all: map[string]bool{}, news: make(chan *natsconn.PermissionError, 256)}
+	return &denials{all: map[string]string{}, news: make(chan *natsconn.PermissionError, 256)}
 }
 
 // note is told of errors beside any call; it never blocks.
@@ -34,7 +35,7 @@ func (d *denials) note(err error) {
 		return
 	}
 	d.mu.Lock()
-	d.all[denied.Subject] = true
+	d.all[denied.Subject] = denied.Operation
 	d.mu.Unlock()
 	select {
 	case d.news <- denied:
@@ -67,7 +68,8 @@ func (d *denials) orDenied(ctx context.Context, do func(context.Context) error) 
 func (d *denials) has(subject string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.all[subject]
+	_, refused := d.all[subject]
+	return refused
 }
 
 // forget drops what an earlier call was refused.
@@ -226,9 +228,9 @@ func (s *server) refused(ctx context.Context) []string {
 	s.denied.mu.Lock()
 	defer s.denied.mu.Unlock()
 	var lacks []string
-	for subject := range s.denied.all {
+	for subject, operation := range s.denied.all {
 		if subject != userInfo {
-			lacks = append(lacks, "publish "+strings.ReplaceAll(subject, probeToken, "*"))
+			lacks = append(lacks, operation+" "+strings.ReplaceAll(subject, probeToken, "*"))
 		}
 	}
 	slices.Sort(lacks)

@@ -250,19 +250,19 @@ func (p *Publisher) Unfenced(ctx context.Context) (map[string]string, error) {
 	return unfenced, nil
 }
 
-// tryRead reads a subject's newest message: without the right to do so no task
-// could begin.
+// readTries bounds how often a stream is asked at the start that may have no leader
+// just now.
+const readTries = 4
+
+// tryRead reads a subject's newest message as a lane does: without the right to do
+// so no task could begin.
 func (p *Publisher) tryRead(ctx context.Context, stream, subject string) error {
-	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
-	defer cancel()
-	handle, err := p.js.Stream(ctx, stream)
-	if err == nil {
-		_, err = handle.GetLastMsgForSubject(ctx, subject)
+	for try := 1; ; try++ {
+		_, err := p.last(ctx, stream, subject)
+		if try == readTries || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
 	}
-	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	return fmt.Errorf("read %s in stream %s (it takes the right to publish $JS.API.STREAM.MSG.GET.%s): %w", subject, stream, stream, err)
 }
 
 // whyUnfenced says why no event can be fenced in such a stream; empty where it can.

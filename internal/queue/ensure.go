@@ -140,7 +140,11 @@ func fits(want, got jetstream.StreamConfig) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	return fmt.Errorf("stream %s does not fit: %s; change or delete it", want.Name, strings.Join(wrong, "; "))
+	remedy := "change or delete it"
+	if strings.HasPrefix(want.Name, BucketStream("")) {
+		remedy = "change it with `nats stream edit`" // what it holds is at work
+	}
+	return fmt.Errorf("stream %s does not fit: %s; %s", want.Name, strings.Join(wrong, "; "), remedy)
 }
 
 func sorted(subjects []string) string {

@@ -76,7 +76,7 @@ func (t Topology) Publishes() []string {
 		"$JS.API.CONSUMER.INFO."+t.Tasks()+"."+consumerName,
 		"$JS.API.CONSUMER.MSG.NEXT."+t.Tasks()+"."+consumerName,
 		"$JS.ACK."+t.Tasks()+"."+consumerName+".>",
-		"$KV."+t.Runs()+".*", "$KV."+t.Leases()+".*.*", "$KV."+t.Leases()+".sweep",
+		"$KV."+t.Runs()+".*", "$KV."+t.Leases()+".*.*",
 		t.subject("done", "*"), t.subject("event", "*", "*"), t.subject("dlq", "*"),
 	)
 }

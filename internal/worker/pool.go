@@ -200,9 +200,13 @@ func (p *Pool) Cancel(id string) bool { return p.inflight.cancel(id, tasks.ErrCa
 // nobody could hear it. It asks until it has the answers: who has just come back
 // may find servers without a leader.
 func (p *Pool) LookForCancels(ctx context.Context) {
-	wait := backoff{first: 100 * time.Millisecond, most: 5 * time.Second}
+	wait, said := backoff{first: 100 * time.Millisecond, most: 5 * time.Second}, ""
 	for _, id := range p.inflight.ids() {
-		for !p.lookForCancelOf(ctx, id) {
+		for err := p.lookForCancelOf(ctx, id); err != nil && p.inflight.has(id); err = p.lookForCancelOf(ctx, id) {
+			if text := err.Error(); text != said {
+				p.options.Log.Warn("look for cancels", zap.String("task_id", id), zap.Error(err))
+				said = text
+			}
 			if !wait.pause(ctx) {
 				return
 			}
@@ -210,16 +214,12 @@ func (p *Pool) LookForCancels(ctx context.Context) {
 	}
 }
 
-// lookForCancelOf returns false where it could not be asked.
-func (p *Pool) lookForCancelOf(ctx context.Context, id string) bool {
+func (p *Pool) lookForCancelOf(ctx context.Context, id string) error {
 	cancelled, err := p.publisher.Cancelled(ctx, id)
-	if err != nil {
-		p.options.Log.Warn("look for cancels", zap.String("task_id", id), zap.Error(err))
-	}
 	if cancelled {
 		p.Cancel(id)
 	}
-	return err == nil
+	return err
 }
 
 // respect reports whether other workers' runs are left alone now.
@@ -263,6 +263,13 @@ func (f *inflight) cancel(id string, cause error) bool {
 	if known {
 		task.stop(cause)
 	}
+	return known
+}
+
+func (f *inflight) has(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, known := f.running[id]
 	return known
 }
 

@@ -46,7 +46,7 @@ type Sweeper struct {
 	respect func() bool
 	// beat is the time between two signs of life of whoever has a run.
 	beat time.Duration
-	// seen are the runs of the last look, which began at looked, with what the looks
+	// seen are the runs of the last look, which ended at looked, with what the looks
 	// before it have seen, as far back as none has failed.
 	seen   map[string]silence
 	looked time.Time
@@ -79,13 +79,13 @@ func (s silence) next(now Sighting, at time.Time) silence {
 
 // isOver reports whether nobody can have the run any more who reaches NATS. Where
 // its signs went after more than two beats without a new one, the server has
-// dropped them, and who was away until then has had time to say so when a second
-// look finds none. Where they went earlier, or were never seen, somebody has
-// deleted them or given them back: then whoever has the run is given a beat.
+// dropped them: a beat later whoever was away for less than a lease has said so.
+// Where they went earlier, or were never seen, somebody has deleted them or given
+// them back, and whoever has the run is given one look more.
 func (s silence) isOver(at time.Time, beat time.Duration) bool {
 	patience := beat + beat/4
 	if s.gone.Sub(s.since) >= 2*beat+beat/4 {
-		patience = beat / 4
+		patience = beat - beat/8
 	}
 	return s.Sign == 0 && at.Sub(s.gone) >= patience
 }
@@ -105,7 +105,7 @@ func (s *Sweeper) Run(ctx context.Context, beat time.Duration) {
 	defer ticker.Stop()
 	said := ""
 	for {
-		if time.Since(s.looked) > beat+beat/2 {
+		if time.Since(s.looked) > beat {
 			s.seen = nil // we have stalled ourselves
 		}
 		text := ""
@@ -115,7 +115,7 @@ func (s *Sweeper) Run(ctx context.Context, beat time.Duration) {
 		if text != "" && text != said {
 			s.log.Warn("look for runs that nobody will end", zap.String("error", text))
 		}
-		said = text
+		said, s.looked = text, time.Now()
 		select {
 		case <-ctx.Done():
 			return
@@ -137,7 +137,7 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		return err
 	}
 	failed := []error{err}
-	s.seen, s.looked = map[string]silence{}, began
+	s.seen = map[string]silence{}
 	for id, now := range orphans {
 		last, again := before[id]
 		s.seen[id] = last.next(now, time.Now())

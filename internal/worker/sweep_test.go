@@ -53,15 +53,16 @@ func TestWhenARunIsHeldForLost(t *testing.T) {
 		// minutes.
 		want int
 	}{
-		"killed after a minute of work":              {signs: append(each(8, 0, 56), sign{at: 80, number: 0}), want: 84},
-		"killed at once":                             {signs: []sign{{0, 1}, {24, 0}}, want: 28},
-		"back before its lease ends":                 {signs: append([]sign{{0, 1}}, each(8, 23, 200)...)},
-		"back after one look has missed it":          {signs: append([]sign{{0, 1}, {24, 0}}, each(8, 25, 200)...)},
-		"its signs were deleted, and it is at work":  {signs: append(append(each(8, 0, 32), sign{33, 0}), each(8, 40, 200)...)},
-		"its signs were deleted, and it was killed":  {signs: append(each(8, 0, 32), sign{33, 0}), want: 48},
-		"never seen alive":                           {signs: []sign{{0, 0}}, want: 12},
-		"its lease has ended while no look succeeds": {signs: []sign{{0, 1}, {24, 0}}, failed: [2]int{15, 27}, want: 40},
-		"its lease has ended while the sweeper hung": {signs: []sign{{0, 1}, {24, 0}}, hung: [2]int{5, 40}, want: 52},
+		"killed after a minute of work":               {signs: append(each(8, 0, 56), sign{at: 80, number: 0}), want: 88},
+		"killed at once":                              {signs: []sign{{0, 1}, {24, 0}}, want: 32},
+		"away for almost a lease, just before a sign": {signs: append([]sign{{0, 1}, {24, 0}}, each(8, 31, 200)...)},
+		"back before its lease ends":                  {signs: append([]sign{{0, 1}}, each(8, 23, 200)...)},
+		"back after one look has missed it":           {signs: append([]sign{{0, 1}, {24, 0}}, each(8, 25, 200)...)},
+		"its signs were deleted, and it is at work":   {signs: append(append(each(8, 0, 32), sign{33, 0}), each(8, 40, 200)...)},
+		"its signs were deleted, and it was killed":   {signs: append(each(8, 0, 32), sign{33, 0}), want: 48},
+		"never seen alive":                            {signs: []sign{{0, 0}}, want: 12},
+		"its lease has ended while no look succeeds":  {signs: []sign{{0, 1}, {24, 0}}, failed: [2]int{15, 27}, want: 40},
+		"its lease has ended while the sweeper hung":  {signs: []sign{{0, 1}, {24, 0}}, hung: [2]int{5, 40}, want: 48},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
