@@ -39,7 +39,9 @@ func (w *Watch) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		w.complain(w.Look(ctx))
+		if err := w.Look(ctx); ctx.Err() == nil {
+			w.complain(err)
+		}
 	}
 }
 
