@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/dispatchd/dispatchd/internal/events"
-	"github.com/dispatchd/dispatchd/internal/queue"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/worker"
 )
@@ -65,7 +64,7 @@ func (d *Desk) holdsEnded(ctx context.Context, s *snapshot, g grant) (Why, error
 	if settlement == nil || err != nil {
 		return Why{}, err
 	}
-	run, err := d.leader.last(ctx, queue.BucketStream(d.topology.Runs()), queue.KeySubject(d.topology.Runs(), g.TaskID))
+	run, err := d.runRecord(ctx, g.TaskID)
 	if err != nil {
 		return Why{}, err
 	}

@@ -38,7 +38,7 @@ func (d *Desk) addBeginning(ctx context.Context, v *TaskView) error {
 	}
 	v.Since = &newest.stored
 	if newest.Behind == "" {
-		v.Why = (&snapshot{}).cannotBegin(StateRunnable, newest)
+		v.Why = cannotBegin(StateRunnable, *newest, "")
 		return nil
 	}
 	v.Why, err = d.behindEvent(ctx, v, *newest)

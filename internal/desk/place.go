@@ -34,11 +34,7 @@ func (d *Desk) addPlace(ctx context.Context, v *TaskView) error {
 
 // addQueuePlace says where in the queue a task is.
 func (d *Desk) addQueuePlace(ctx context.Context, v *TaskView) error {
-	s, err := d.lookAt(ctx, v)
-	if err != nil {
-		return err
-	}
-	first, err := d.leader.next(ctx, d.topology.Tasks(), d.filterOf(v.Job), 1)
+	s, first, err := d.lookAt(ctx, v)
 	if err != nil {
 		return err
 	}
@@ -62,29 +58,28 @@ func (d *Desk) addQueuePlace(ctx context.Context, v *TaskView) error {
 	return err
 }
 
-// lookAt is a snapshot of one job: nothing is listed but workers and leases.
-func (d *Desk) lookAt(ctx context.Context, v *TaskView) (*snapshot, error) {
-	s := &snapshot{jobs: map[string]*line{}, runs: map[string]bool{v.TaskID: v.Run != nil}, uncovered: v.uncovered}
-	var err error
+// lookAt is a snapshot of one job, and the job's first message, nil where it has
+// none: nothing is listed but workers and leases.
+func (d *Desk) lookAt(ctx context.Context, v *TaskView) (s *snapshot, first *message, err error) {
+	s = &snapshot{jobs: map[string]*line{}, runs: map[string]bool{v.TaskID: v.Run != nil}, uncovered: v.uncovered}
 	if s.consumer, err = d.leader.consumer(ctx, d.topology.Tasks(), d.topology.Consumer()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if s.hands, err = d.hands(ctx); absent(err) != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.sort(d.topology)
-	first, err := d.leader.next(ctx, d.topology.Tasks(), d.filterOf(v.Job), 1)
-	if err != nil || first == nil {
-		return s, err
+	if first, err = d.leader.next(ctx, d.topology.Tasks(), d.filterOf(v.Job), 1); err != nil || first == nil {
+		return s, first, err
 	}
 	if _, id := placeOf(d.topology, first.Subject); id != "" && id != v.TaskID {
-		run, err := d.leader.last(ctx, queue.BucketStream(d.topology.Runs()), queue.KeySubject(d.topology.Runs(), id))
+		run, err := d.runRecord(ctx, id)
 		if absent(err) != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		s.runs[id] = run != nil
 	}
-	return s, nil
+	return s, first, nil
 }
 
 // hasWorker returns the worker of a run and whether it lives. A run-once that was

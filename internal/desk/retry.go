@@ -11,15 +11,19 @@ import (
 
 // retry says when a task whose run is open and that nobody has comes again.
 func (d *Desk) retry(ctx context.Context, s *snapshot, own head) (Why, error) {
-	record, err := d.leader.last(ctx, queue.BucketStream(d.topology.Runs()), queue.KeySubject(d.topology.Runs(), own.id))
+	record, err := d.runRecord(ctx, own.id)
 	if err != nil {
 		return Why{}, err
 	}
 	if record == nil {
 		return Why{State: StateRetry, Cause: CauseWorkerLost, Text: "moves just now: ask again"}, nil
 	}
-	if refused, err := d.refused(ctx, own.id); refused != nil || err != nil {
-		return s.cannotBegin(StateRetry, refused), err
+	refused, err := d.refused(ctx, own.id)
+	if err != nil {
+		return Why{}, err
+	}
+	if refused != nil {
+		return cannotBegin(StateRetry, *refused, s.noSlot()), nil
 	}
 	back, err := d.lastEvent(ctx, own.id, events.EventRetry)
 	if err != nil {
@@ -47,7 +51,7 @@ func (d *Desk) begins(ctx context.Context, s *snapshot, own head) (Why, error) {
 	}
 	refused, err := d.refused(ctx, own.id)
 	if refused != nil {
-		why = s.cannotBegin(StateRunnable, refused)
+		why = cannotBegin(StateRunnable, *refused, s.noSlot())
 	}
 	return why, err
 }
@@ -62,13 +66,11 @@ func (d *Desk) refused(ctx context.Context, id string) (*storedEvent, error) {
 	return newest, nil
 }
 
-func (s *snapshot) cannotBegin(state State, refused *storedEvent) Why {
-	if refused == nil {
-		return Why{}
-	}
+// cannotBegin says what a worker was refused, and what keeps the next try.
+func cannotBegin(state State, refused storedEvent, hindrance string) Why {
 	text := fmt.Sprintf("could not begin when worker %s had it at %s: %s; it is tried again within seconds",
 		refused.Worker, refused.stored.UTC().Format(time.DateTime), refused.Message)
-	return Why{State: state, Cause: CauseCannotBegin, Worker: refused.Worker, Message: refused.Message, Text: text + s.noSlot()}
+	return Why{State: state, Cause: CauseCannotBegin, Worker: refused.Worker, Message: refused.Message, Text: text + hindrance}
 }
 
 // behindNamesake says of a message that its id is that of another task, which has

@@ -93,8 +93,7 @@ func (v *TaskView) learn(s worker.Settlement) {
 
 // addRun reads the open run.
 func (d *Desk) addRun(ctx context.Context, v *TaskView) error {
-	bucket := d.topology.Runs()
-	m, err := d.leader.last(ctx, queue.BucketStream(bucket), queue.KeySubject(bucket, v.TaskID))
+	m, err := d.runRecord(ctx, v.TaskID)
 	if err != nil || m == nil {
 		return absent(err)
 	}
@@ -129,6 +128,12 @@ func (d *Desk) addRun(ctx context.Context, v *TaskView) error {
 		v.Since = &m.Time
 	}
 	return nil
+}
+
+// runRecord reads the record of an open run; nil where there is none.
+func (d *Desk) runRecord(ctx context.Context, id string) (*message, error) {
+	bucket := d.topology.Runs()
+	return d.leader.last(ctx, queue.BucketStream(bucket), queue.KeySubject(bucket, id))
 }
 
 // countLost counts the attempts whose worker died. The record counts on the newest

@@ -32,7 +32,7 @@ const (
 
 // Legacy lists the subjects that a backend's stream must cover.
 func (s Subjects) Legacy() []string {
-	return []string{s.legacy(kindChanged), s.legacy(kindSucceeded), s.legacy(kindFailed), s.legacy(kindDestroyed)}
+	return append(s.LegacyOf(tasks.KindDeployImage), s.LegacyOf(tasks.KindDestroyJobPack)...)
 }
 
 // LegacyOf lists those on which a task of the kind is told of.

@@ -131,7 +131,8 @@ func fits(want, got jetstream.StreamConfig) error {
 	if want.MaxMsgsPerSubject != 0 {
 		check("messages per subject", want.MaxMsgsPerSubject, got.MaxMsgsPerSubject)
 	}
-	if strings.HasPrefix(want.Name, BucketStream("")) {
+	isBucket := strings.HasPrefix(want.Name, BucketStream(""))
+	if isBucket {
 		check("age", want.MaxAge, got.MaxAge)
 	}
 	if got.AllowDirect {
@@ -141,7 +142,7 @@ func fits(want, got jetstream.StreamConfig) error {
 		return nil
 	}
 	remedy := "change or delete it"
-	if strings.HasPrefix(want.Name, BucketStream("")) {
+	if isBucket {
 		remedy = "change it with `nats stream edit`" // what it holds is at work
 	}
 	return fmt.Errorf("stream %s does not fit: %s; %s", want.Name, strings.Join(wrong, "; "), remedy)

@@ -52,7 +52,7 @@ func NewPresence(leases *Leases, info func() WorkerInfo, log *zap.Logger) *Prese
 // Run says so until ctx ends, and then takes it back. A sign that could not be
 // given is given soon.
 func (p *Presence) Run(ctx context.Context) {
-	beat := p.leases.topology.Pace.Beat()
+	beat := p.leases.Beat()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	signs := bundle{{leases: p.leases, key: workerKey(p.leases.worker)}}

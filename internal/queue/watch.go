@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/logging"
 )
 
 // Watch looks, while the service runs, whether everything of ours is there and
@@ -20,8 +22,8 @@ type Watch struct {
 	js       jetstream.JetStream
 	topology Topology
 	log      *zap.Logger
-	// said is the last complaint, so that each is made once.
-	said string
+	// news are the complaints that were not made before.
+	news logging.News
 }
 
 // NewWatch returns a watch. Nothing happens before Run.
@@ -47,14 +49,12 @@ func (w *Watch) Run(ctx context.Context) {
 
 // complain logs what does not fit, once. A server that is away is no news here.
 func (w *Watch) complain(err error) {
-	text := ""
-	if err != nil && w.nc.IsConnected() {
-		text = err.Error()
+	if !w.nc.IsConnected() {
+		err = nil
 	}
-	if text != "" && text != w.said {
+	if w.news.Is(err) {
 		w.log.Error("what the service needs on the NATS server is not as it must be", zap.Error(err))
 	}
-	w.said = text
 }
 
 // Look looks once. Its error names everything that is not as it must be; what

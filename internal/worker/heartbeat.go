@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/dispatchd/dispatchd/internal/logging"
 )
 
 // heartbeat says that a delivery is being worked on, from its receipt until it
@@ -33,21 +35,21 @@ func (p *Pool) startHeartbeat(ctx context.Context, a *attempt) *heartbeat {
 func (p *Pool) beat(ctx context.Context, h *heartbeat, a *attempt) {
 	timer := time.NewTimer(p.options.Heartbeat)
 	defer timer.Stop()
-	said := ""
+	var news logging.News
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		}
-		began, next, text := time.Now(), p.options.Heartbeat, ""
-		if err := h.say(ctx, a); err != nil && ctx.Err() == nil {
-			next, text = next/8, err.Error()
+		began, next := time.Now(), p.options.Heartbeat
+		err := h.say(ctx, a)
+		if err != nil {
+			next /= 8
 		}
-		if text != "" && text != said {
-			a.log.Warn("say that the task is worked on", zap.String("error", text))
+		if ctx.Err() == nil && news.Is(err) {
+			a.log.Warn("say that the task is worked on", zap.String("error", err.Error()))
 		}
-		said = text
 		if held := h.hold.Load(); held != nil && held.isLost() {
 			return
 		}

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/dispatchd/dispatchd/internal/logging"
 	"github.com/dispatchd/dispatchd/internal/redact"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 	"github.com/dispatchd/dispatchd/internal/traces"
@@ -200,12 +201,11 @@ func (p *Pool) Cancel(id string) bool { return p.inflight.cancel(id, tasks.ErrCa
 // nobody could hear it. It asks until it has the answers: who has just come back
 // may find servers without a leader.
 func (p *Pool) LookForCancels(ctx context.Context) {
-	wait, said := backoff{first: 100 * time.Millisecond, most: 5 * time.Second}, ""
+	wait, news := backoff{first: 100 * time.Millisecond, most: 5 * time.Second}, logging.News{}
 	for _, id := range p.inflight.ids() {
 		for err := p.lookForCancelOf(ctx, id); err != nil && p.inflight.has(id); err = p.lookForCancelOf(ctx, id) {
-			if text := err.Error(); text != said {
+			if news.Is(err) {
 				p.options.Log.Warn("look for cancels", zap.String("task_id", id), zap.Error(err))
-				said = text
 			}
 			if !wait.pause(ctx) {
 				return

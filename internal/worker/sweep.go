@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/dispatchd/dispatchd/internal/logging"
 	"github.com/dispatchd/dispatchd/internal/tasks"
 )
 
@@ -103,19 +104,16 @@ func (s *Sweeper) Run(ctx context.Context, beat time.Duration) {
 	s.beat = beat
 	ticker := time.NewTicker(beat / 2)
 	defer ticker.Stop()
-	said := ""
+	var news logging.News
 	for {
 		if time.Since(s.looked) > beat {
 			s.seen = nil // we have stalled ourselves
 		}
-		text := ""
-		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-			text = err.Error()
+		err := s.Sweep(ctx)
+		if ctx.Err() == nil && news.Is(err) {
+			s.log.Warn("look for runs that nobody will end", zap.String("error", err.Error()))
 		}
-		if text != "" && text != said {
-			s.log.Warn("look for runs that nobody will end", zap.String("error", text))
-		}
-		said, s.looked = text, time.Now()
+		s.looked = time.Now()
 		select {
 		case <-ctx.Done():
 			return
